@@ -1,0 +1,73 @@
+/** Bindings: which sink or script answers which event, when, and what happens when it fails. One ordered list per event. */
+import { Fault } from "../platform/fault.ts";
+import { type EventName, eventTable } from "./event.ts";
+import type { Rule } from "./rule.ts";
+import type { AnyHandler } from "./sink.ts";
+
+/** 0 is asked first. */
+export const priorityMax = 32_767;
+export const priorityDefault = 24_575;
+
+/** What a fault of the sink means for the message. */
+export type OnFault = "defer" | "proceed" | "quarantine" | "refuse";
+export const onFaults: readonly OnFault[] = ["defer", "proceed", "quarantine", "refuse"];
+
+export interface Binding {
+  /** Stable: the same sink or script keeps it over restarts. */
+  readonly id: string;
+  /** Name of the sink, or `scripts/x.ts`. */
+  readonly name: string;
+  readonly event: EventName;
+  readonly enabled: boolean;
+  readonly priority: number;
+  readonly rule: Rule | null;
+  readonly onFault: OnFault;
+  /** Disabled after so many firings; 0 = never. */
+  readonly maxFirings: number;
+  readonly properties: Readonly<Record<string, unknown>>;
+  /** Where it comes from: the server itself, the config, or a script's exports. */
+  readonly source: "server" | "config" | "script";
+  /** Counts up: of two bindings made alike, the earlier goes first. */
+  readonly createdOrder: number;
+  readonly target: NativeTarget | ScriptTarget | BrokenTarget;
+}
+
+export interface NativeTarget {
+  readonly kind: "native";
+  readonly handler: AnyHandler;
+}
+export interface ScriptTarget {
+  readonly kind: "script";
+  /** `sha256:…` of the version that is live. */
+  readonly version: string;
+}
+/** A sink or script that could not be loaded: visible in every listing, never asked, never a reason to refuse mail. */
+export interface BrokenTarget {
+  readonly kind: "broken";
+  readonly reason: string;
+}
+
+/** The order of EVENTS.md §2: priority, user sinks before the server's own, native before script, creation, id. */
+export function compareBindings(one: Binding, other: Binding): number {
+  return (
+    one.priority - other.priority ||
+    Number(one.source === "server") - Number(other.source === "server") ||
+    Number(one.target.kind === "script") - Number(other.target.kind === "script") ||
+    one.createdOrder - other.createdOrder ||
+    (one.id < other.id ? -1 : one.id > other.id ? 1 : 0)
+  );
+}
+
+/** @throws {Fault} `binding.invalid` where a number is out of bounds or the event takes no such sink */
+export function checkBinding(binding: Binding): void {
+  const { priority, maxFirings, event, name, target } = binding;
+  if (!Number.isInteger(priority) || priority < 0 || priority > priorityMax) {
+    throw new Fault("binding.invalid", `Cannot bind ${name} to ${event}: priority ${String(priority)}, expected a whole number from 0 to ${priorityMax}`);
+  }
+  if (!Number.isInteger(maxFirings) || maxFirings < 0) {
+    throw new Fault("binding.invalid", `Cannot bind ${name} to ${event}: maxFirings ${String(maxFirings)}, expected a whole number from 0`);
+  }
+  if (target.kind === "script" && !eventTable[event].scripts) {
+    throw new Fault("binding.invalid", `Cannot bind ${name} to ${event}: scripts cannot handle it, expected a native sink`);
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Encoded words: how a header field carries more than ASCII. RFC 2047.
+ * Reading is lenient, as mail is; writing gives UTF-8 words, base64 or quoted-printable, whichever is shorter.
+ */
+
+const encodedWord = /=\?([^?\s*]{1,60})(?:\*[^?\s]{0,40})?\?([BbQq])\?([^?\s]*)\?=/g;
+/** An encoded word is at most this long. RFC 2047 §2. */
+const wordLengthMax = 75;
+
+/** The text of an unfolded field value; words that cannot be decoded stay as they are. Never throws. */
+export function decodeWords(value: string): string {
+  if (!value.includes("=?")) return value;
+  // White space between two adjacent encoded words is not part of the text. RFC 2047 §6.2.
+  const joined = value.replace(/(\?=)[ \t\r\n]+(?==\?[^?\s]+\?[BbQq]\?)/g, "$1");
+  // Neighbours in one charset are decoded as one run: writers do split a character over two words.
+  let result = "";
+  let last = 0;
+  let pending: { charset: string; octets: Buffer[] } | undefined;
+  const flush = () => {
+    if (!pending) return;
+    result += decodeCharset(Buffer.concat(pending.octets), pending.charset);
+    pending = undefined;
+  };
+  for (const match of joined.matchAll(encodedWord)) {
+    if (match.index > last) {
+      flush();
+      result += joined.slice(last, match.index);
+    }
+    const charset = match[1]!.toLowerCase();
+    const octets = match[2]!.toLowerCase() === "b" ? Buffer.from(match[3]!, "base64") : decodeQ(match[3]!);
+    if (pending && pending.charset === charset) pending.octets.push(octets);
+    else {
+      flush();
+      pending = { charset, octets: [octets] };
+    }
+    last = match.index + match[0].length;
+  }
+  flush();
+  return result + joined.slice(last);
+}
+
+/** An unstructured value in ASCII: runs of words that need it become encoded words. */
+export function encodeUnstructured(value: string): string {
+  if (!/[^\x09\x20-\x7e]/.test(value) && !value.includes("=?")) return value;
+  // From the first word that needs encoding to the last one, as one run: the white space inside it then survives.
+  const words = value.split(/([ \t]+)/);
+  const needs = (word: string) => /[^\x09\x20-\x7e]/.test(word) || word.includes("=?");
+  const first = words.findIndex(needs);
+  const last = words.findLastIndex(needs);
+  return words.slice(0, first).join("") + encodeWords(words.slice(first, last + 1).join("")) + words.slice(last + 1).join("");
+}
+
+/** Text as one or more UTF-8 encoded words joined by a space, none split inside a character. */
+export function encodeWords(text: string): string {
+  const octetsWanted = Math.floor((wordLengthMax - "=?UTF-8?B??=".length) / 4) * 3;
+  const chunks: string[] = [];
+  let chunk = "";
+  for (const character of text) {
+    if (Buffer.byteLength(chunk + character) > octetsWanted) {
+      chunks.push(chunk);
+      chunk = "";
+    }
+    chunk += character;
+  }
+  if (chunk !== "") chunks.push(chunk);
+  return chunks.map(encodeOne).join(" ");
+}
+
+function encodeOne(text: string): string {
+  const octets = Buffer.from(text);
+  const base64 = octets.toString("base64");
+  let quoted = "";
+  for (const octet of octets) {
+    // Safe in every context, phrase included. RFC 2047 §5 (3).
+    quoted += /[A-Za-z0-9!*+/-]/.test(String.fromCharCode(octet)) ? String.fromCharCode(octet) : octet === 0x20 ? "_" : `=${octet.toString(16).toUpperCase().padStart(2, "0")}`;
+  }
+  return quoted.length <= base64.length ? `=?UTF-8?Q?${quoted}?=` : `=?UTF-8?B?${base64}?=`;
+}
+
+function decodeQ(text: string): Buffer {
+  const octets = Buffer.alloc(text.length);
+  let length = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    const hex = code === 0x3d ? Number.parseInt(text.slice(i + 1, i + 3), 16) : Number.NaN;
+    if (code === 0x5f) octets[length++] = 0x20;
+    else if (!Number.isNaN(hex) && /^[0-9A-Fa-f]{2}$/.test(text.slice(i + 1, i + 3))) {
+      octets[length++] = hex;
+      i += 2;
+    } else octets[length++] = code & 0xff;
+  }
+  return octets.subarray(0, length);
+}
+
+/** Octets in a named charset as text; an unknown charset is read as UTF-8 where it is that, else as Latin-1. */
+function decodeCharset(octets: Buffer, charset: string): string {
+  try {
+    return new TextDecoder(charset).decode(octets);
+  } catch {
+    return octets.toString(octets.some((octet) => octet > 0x7f) ? "latin1" : "utf8");
+  }
+}

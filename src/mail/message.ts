@@ -1,0 +1,112 @@
+/**
+ * A message and its envelope, as sinks and the spool hold it. Header, envelope and body are values: an edit replaces one, so what
+ * a failed sink did is undone by putting the old references back (`snapshot`, `restore`). Pure: where octets live is the spool's affair.
+ */
+import type { Header } from "./header.ts";
+import type { Mailbox } from "./mailbox.ts";
+import type { ReversePath } from "./path.ts";
+
+/** One recipient on the envelope. */
+export interface Recipient {
+  readonly mailbox: Mailbox;
+}
+
+export interface Envelope {
+  readonly reversePath: ReversePath;
+  readonly recipients: readonly Recipient[];
+}
+
+/** A message's body: everything behind the empty line that ends the header. It does not change; an edited message gets another. */
+export interface Body {
+  readonly sizeOctets: number;
+  /** All of it in memory. @throws {Fault} `spool.failed` where the file behind it is gone */
+  octets(): Promise<Buffer>;
+  /** All of it, piece by piece. */
+  chunks(): AsyncIterable<Buffer>;
+  /** The octets where they are in memory already, else undefined. */
+  readonly inline: Buffer | undefined;
+  /** Path of the file that holds it where it is not in memory. */
+  readonly file: string | undefined;
+}
+
+/** A body that lives in memory. */
+export function inlineBody(octets: Buffer): Body {
+  return {
+    sizeOctets: octets.length,
+    inline: octets,
+    file: undefined,
+    octets: async () => octets,
+    async *chunks() {
+      if (octets.length > 0) yield octets;
+    },
+  };
+}
+
+/** Facts of the session a message came in by; plain data, stored with the message. */
+export interface Origin {
+  readonly sessionId: string;
+  readonly listener: string;
+  /** Address of the client, without brackets. */
+  readonly ip: string;
+  /** Name of the client as DNS has it, where it was looked up. */
+  readonly host: string | null;
+  readonly helo: string;
+  /** Authenticated user. */
+  readonly user: string | null;
+  /** Protocol version of the TLS session, such as `TLSv1.3`. */
+  readonly tls: string | null;
+}
+
+export interface MessageState {
+  readonly envelope: Envelope;
+  readonly header: Header;
+  readonly separator: Buffer;
+  readonly body: Body;
+  readonly notes: Readonly<Record<string, unknown>>;
+}
+
+export class Message {
+  /** Made before the reply, logged with it, and kept to the end. */
+  readonly id: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly receivedAt: number;
+  readonly origin: Origin;
+  envelope: Envelope;
+  header: Header;
+  /** The line end between header and body; empty where the message ends with its header. */
+  separator: Buffer;
+  body: Body;
+  /** Persisted with the message, readable by later sinks; JSON only. */
+  notes: Readonly<Record<string, unknown>>;
+
+  constructor(init: MessageState & { readonly id: string; readonly receivedAt: number; readonly origin: Origin }) {
+    this.id = init.id;
+    this.receivedAt = init.receivedAt;
+    this.origin = init.origin;
+    this.envelope = init.envelope;
+    this.header = init.header;
+    this.separator = init.separator;
+    this.body = init.body;
+    this.notes = init.notes;
+  }
+
+  /** Octets of the whole message. */
+  get sizeOctets(): number {
+    return this.header.octets.length + this.separator.length + this.body.sizeOctets;
+  }
+
+  snapshot(): MessageState {
+    return { envelope: this.envelope, header: this.header, separator: this.separator, body: this.body, notes: this.notes };
+  }
+
+  restore(state: MessageState): void {
+    Object.assign(this, state);
+  }
+
+  /** Header, separator and body, piece by piece: what goes to a file or a peer. */
+  async *chunks(): AsyncIterable<Buffer> {
+    const head = Buffer.concat([this.header.octets, this.separator]);
+    if (head.length > 0) yield head;
+    yield* this.body.chunks();
+  }
+}

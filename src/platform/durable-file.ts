@@ -1,0 +1,43 @@
+/** Files that are whole or absent after a power cut: written aside, synced, linked into place, and their folder synced. */
+import { type FileHandle, open, rename, unlink } from "node:fs/promises";
+import { dirname } from "node:path";
+
+/**
+ * Makes `path` hold `chunks`, durably: once this resolves, neither a crash nor a power cut loses it or shows half of it.
+ * A failed sync is final (RELIABILITY P1): the file is removed and the error thrown, never retried on the same descriptor.
+ */
+export async function writeDurably(path: string, chunks: Iterable<Uint8Array>, mode = 0o600): Promise<void> {
+  const aside = `${path}.${process.pid}.tmp`;
+  const file = await open(aside, "wx", mode);
+  try {
+    try {
+      for (const chunk of chunks) await writeFully(file, chunk);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+    await rename(aside, path);
+  } catch (error) {
+    await unlink(aside).catch(() => {});
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+/** Makes the entries of a folder durable: a new name survives a power cut only after this. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Writes every octet of `chunk`; a short write is continued, not lost. */
+export async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  let written = 0;
+  while (written < chunk.length) {
+    written += (await file.write(chunk, written, chunk.length - written)).bytesWritten;
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * The log as a port: one structured line per outcome, dotted past-tense names, ids always, message text and credentials never.
+ * pino writes the lines; it escapes control characters, so a peer's words cannot forge a line.
+ */
+import { type DestinationStream, pino } from "pino";
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+export type LogFields = Readonly<Record<string, unknown>>;
+
+export interface Log {
+  debug(event: string, fields?: LogFields): void;
+  info(event: string, fields?: LogFields): void;
+  warn(event: string, fields?: LogFields): void;
+  error(event: string, fields?: LogFields): void;
+  /** The same log with `fields` on every line. */
+  with(fields: LogFields): Log;
+}
+
+/** A log that writes JSON lines to standard output, or to `destination`. */
+export function createLog(options: { readonly level: LogLevel; readonly destination?: DestinationStream }): Log {
+  const logger = pino(
+    {
+      level: options.level,
+      base: null,
+      messageKey: "event",
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    options.destination ?? pino.destination({ fd: 1, sync: true }),
+  );
+  return wrap(logger);
+}
+
+/** A log that keeps nothing; for tools and tests that look elsewhere. */
+export const silentLog: Log = {
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  with: () => silentLog,
+};
+
+interface LevelledLogger {
+  debug(fields: LogFields, event: string): void;
+  info(fields: LogFields, event: string): void;
+  warn(fields: LogFields, event: string): void;
+  error(fields: LogFields, event: string): void;
+  child(fields: LogFields): LevelledLogger;
+}
+
+function wrap(logger: LevelledLogger): Log {
+  return {
+    debug: (event, fields = {}) => logger.debug(fields, event),
+    info: (event, fields = {}) => logger.info(fields, event),
+    warn: (event, fields = {}) => logger.warn(fields, event),
+    error: (event, fields = {}) => logger.error(fields, event),
+    with: (fields) => wrap(logger.child(fields)),
+  };
+}
