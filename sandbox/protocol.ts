@@ -124,7 +124,9 @@ export interface RunStep {
 
 /**
  * Scripts to run one after the other on one message; each sees what those before it changed. The run ends early behind a step that gave a
- * verdict, settled, faulted (unless `proceedOnFault`), or edited the body; with `stopOnChange` also behind one that changed anything.
+ * verdict, settled, faulted (unless `proceedOnFault`), or edited the body; with `stopOnChange` also behind one that changed anything. It ends
+ * as well behind a step that changed fields where the next one looks inside the body: the octets no longer fit, so whoever sent the run
+ * applies what there is and sends the remaining steps with the octets as they are then.
  */
 export interface RunRequest {
   readonly event: string;
@@ -205,3 +207,43 @@ export type SandboxNotice =
   | { readonly kind: "started"; readonly pid: number; readonly startMs: number }
   | { readonly kind: "died"; readonly pid: number; readonly reason: string }
   | { readonly kind: "killed"; readonly pid: number; readonly reason: "wall-limit" | "rss-limit" | "protocol" };
+
+// -- Frames: one JSON text and a binary tail each (frame.ts). Between host and child only. -----------------------------------------------
+
+export type ToChild =
+  /** The tail is the code, then the source map. Answered by `loaded` where `warm`; else the script waits for its first run. */
+  | { readonly t: "load"; readonly id: number; readonly name: string; readonly version: string; readonly limits: ScriptLimits; readonly codeOctets: number; readonly warm: boolean }
+  | { readonly t: "unload"; readonly version: string }
+  /** The tail is the MailInput as JSON, then the message's octets where they are sent at once. Answered by `done`. */
+  | {
+      readonly t: "run";
+      readonly id: number;
+      readonly event: string;
+      readonly steps: readonly RunStep[];
+      /** Faults that are known already, by index of the step: a repeat of a run whose process was killed. */
+      readonly faults: Readonly<Record<string, ScriptFault>>;
+      readonly stopOnChange: boolean;
+      /** Reading this message's text took too long before: it is not tried again. */
+      readonly unreadable: boolean;
+      readonly mailOctets: number;
+      readonly hasOctets: boolean;
+    }
+  /** The tail is the message: the answer to `need`. */
+  | { readonly t: "octets"; readonly id: number }
+  /** The run is of no use any more. */
+  | { readonly t: "drop"; readonly id: number };
+
+/** A step's result on its way: splices are ranges here, their octets are in the tail, in order. */
+export interface StepFrame extends Omit<StepResult, "bindingId" | "version" | "effects"> {
+  readonly effects: Omit<Effects, "splices"> & { readonly splices?: readonly (readonly [start: number, end: number, octets: number])[] };
+  /** Whether the script looked inside the message: the octets are sent at once the next time. */
+  readonly looked: boolean;
+}
+
+export type FromChild =
+  | { readonly t: "ready" }
+  | { readonly t: "loaded"; readonly id: number; readonly exports: ScriptExports | null; readonly fault: ScriptFault | null }
+  | { readonly t: "need"; readonly id: number }
+  /** From here on the child is busy with this step of this run; sent where the order of the runs does not tell. */
+  | { readonly t: "at"; readonly id: number; readonly step: number; readonly parsing: boolean }
+  | { readonly t: "done"; readonly id: number; readonly steps: readonly StepFrame[] };

@@ -7,11 +7,13 @@ import { Fault } from "../platform/fault.ts";
 
 export type Verdict =
   | { readonly kind: "proceed"; readonly settled: boolean }
-  | { readonly kind: "refuse"; readonly code: number; readonly status: string; readonly text: string }
-  | { readonly kind: "defer"; readonly code: number; readonly status: string; readonly text: string }
-  | { readonly kind: "discard"; readonly reason: string }
-  | { readonly kind: "quarantine"; readonly reason: string }
-  | { readonly kind: "drop"; readonly code: number; readonly status: string; readonly text: string };
+  | ({ readonly kind: "refuse" | "defer" | "drop"; readonly code: number; readonly status: string; readonly text: string } & Decided)
+  | ({ readonly kind: "discard" | "quarantine"; readonly reason: string } & Decided);
+
+interface Decided {
+  /** Id of the binding whose verdict it is; the dispatcher writes it. For operators, never for clients. */
+  readonly by?: string;
+}
 
 export type VerdictKind = Verdict["kind"];
 

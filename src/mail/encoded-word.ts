@@ -2,6 +2,7 @@
  * Encoded words: how a header field carries more than ASCII. RFC 2047.
  * Reading is lenient, as mail is; writing gives UTF-8 words, base64 or quoted-printable, whichever is shorter.
  */
+import { isUtf8 } from "node:buffer";
 
 const encodedWord = /=\?([^?\s*]{1,60})(?:\*[^?\s]{0,40})?\?([BbQq])\?([^?\s]*)\?=/g;
 /** An encoded word is at most this long. RFC 2047 §2. */
@@ -10,8 +11,6 @@ const wordLengthMax = 75;
 /** The text of an unfolded field value; words that cannot be decoded stay as they are. Never throws. */
 export function decodeWords(value: string): string {
   if (!value.includes("=?")) return value;
-  // White space between two adjacent encoded words is not part of the text. RFC 2047 §6.2.
-  const joined = value.replace(/(\?=)[ \t\r\n]+(?==\?[^?\s]+\?[BbQq]\?)/g, "$1");
   // Neighbours in one charset are decoded as one run: writers do split a character over two words.
   let result = "";
   let last = 0;
@@ -21,10 +20,12 @@ export function decodeWords(value: string): string {
     result += decodeCharset(Buffer.concat(pending.octets), pending.charset);
     pending = undefined;
   };
-  for (const match of joined.matchAll(encodedWord)) {
-    if (match.index > last) {
+  for (const match of value.matchAll(encodedWord)) {
+    const between = value.slice(last, match.index);
+    // White space between two adjacent encoded words is not part of the text. RFC 2047 §6.2.
+    if (!pending || /[^ \t\r\n]/.test(between)) {
       flush();
-      result += joined.slice(last, match.index);
+      result += between;
     }
     const charset = match[1]!.toLowerCase();
     const octets = match[2]!.toLowerCase() === "b" ? Buffer.from(match[3]!, "base64") : decodeQ(match[3]!);
@@ -36,7 +37,7 @@ export function decodeWords(value: string): string {
     last = match.index + match[0].length;
   }
   flush();
-  return result + joined.slice(last);
+  return result + value.slice(last);
 }
 
 /** An unstructured value in ASCII: runs of words that need it become encoded words. */
@@ -92,11 +93,14 @@ function decodeQ(text: string): Buffer {
   return octets.subarray(0, length);
 }
 
+const utf8 = new TextDecoder("utf-8");
+
 /** Octets in a named charset as text; an unknown charset is read as UTF-8 where it is that, else as Latin-1. */
 function decodeCharset(octets: Buffer, charset: string): string {
+  if (charset === "utf-8") return utf8.decode(octets);
   try {
     return new TextDecoder(charset).decode(octets);
   } catch {
-    return octets.toString(octets.some((octet) => octet > 0x7f) ? "latin1" : "utf8");
+    return octets.toString(isUtf8(octets) ? "utf8" : "latin1");
   }
 }

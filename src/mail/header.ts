@@ -58,7 +58,7 @@ export class Header {
 
   /** A new field after the last one. @throws {Fault} `header.field-name`, `header.field-value` */
   add(name: string, value: string): Header {
-    return new Header([...this.fields, createField(name, value)]);
+    return new Header([...terminated(this.fields), createField(name, value)]);
   }
 
   /** A new field before the first one, where trace fields go. RFC 5321 §4.4. @throws {Fault} `header.field-name`, `header.field-value` */
@@ -79,8 +79,7 @@ export class Header {
         placed = true;
       }
     }
-    if (!placed) fields.push(fresh);
-    return new Header(fields);
+    return new Header(placed ? fields : [...terminated(fields), fresh]);
   }
 
   remove(name: string): Header {
@@ -112,7 +111,8 @@ export function createField(name: string, value: string): Field {
   if (/[\r\n\0]/.test(value)) {
     throw new Fault("header.field-value", `Cannot write the field ${name}: its value holds CR, LF or NUL`);
   }
-  const octets = Buffer.from(`${fold(`${name}: ${encodeUnstructured(value)}`)}\r\n`);
+  // Blanks at the end would fold into a line of nothing but blanks, which ends the header for some readers.
+  const octets = Buffer.from(`${fold(`${name}: ${encodeUnstructured(value.replace(/[ \t]+$/, ""))}`)}\r\n`);
   if (octets.length > fieldOctetsMax) {
     throw new Fault("header.field-value", `Cannot write the field ${name}: longer than ${fieldOctetsMax} octets`);
   }
@@ -122,7 +122,7 @@ export function createField(name: string, value: string): Field {
 /** The field's value unfolded, not decoded: RFC 5322 §2.2.3. UTF-8 where it is that (RFC 6532), else octet by octet. */
 export function fieldValue(field: Field): string {
   const raw = field.octets.subarray(field.name.length);
-  const text = isAscii(raw) ? raw.latin1Slice() : decodeUtf8OrLatin1(raw);
+  const text = isAscii(raw) ? raw.toString("latin1") : decodeUtf8OrLatin1(raw);
   const colon = text.indexOf(":");
   return text.slice(colon + 1).replace(/\r?\n(?=[ \t])/g, "").trim();
 }
@@ -133,7 +133,7 @@ export function fieldValue(field: Field): string {
  */
 export function splitMessage(data: Buffer): { readonly header: Header; readonly separator: Buffer; readonly body: Buffer } {
   const { fields, end } = scanFields(data);
-  if (fields.length > 0 && fields[0]!.name === "" && !/^>?From /.test(fields[0]!.octets.latin1Slice(0, 6))) {
+  if (fields.length > 0 && fields[0]!.name === "" && !/^>?From /.test(fields[0]!.octets.toString("latin1", 0, 6))) {
     return { header: Header.empty, separator: crlf, body: data };
   }
   const separatorLength = lineEndLength(data, end);
@@ -145,6 +145,13 @@ export function splitMessage(data: Buffer): { readonly header: Header; readonly 
 }
 
 const crlf = Buffer.from("\r\n");
+
+/** Fields behind which another may follow: a message that ends within its header may lack the last line end. */
+function terminated(fields: readonly Field[]): readonly Field[] {
+  const last = fields.at(-1);
+  if (!last || last.octets.at(-1) === 0x0a) return fields;
+  return [...fields.slice(0, -1), { name: last.name, octets: Buffer.concat([last.octets, crlf]) }];
+}
 
 /** The fields from the start of `data` up to the empty line or its end; `end` is the offset of that empty line. */
 function scanFields(data: Buffer): { readonly fields: Field[]; readonly end: number } {
@@ -167,7 +174,7 @@ function nameOf(octets: Buffer): string {
   const colon = octets.indexOf(0x3a);
   if (colon < 1) return "";
   // Obsolete syntax lets white space stand before the colon. RFC 5322 §4.5.
-  const name = octets.latin1Slice(0, colon).trimEnd();
+  const name = octets.toString("latin1", 0, colon).trimEnd();
   return fieldName.test(name) ? name : "";
 }
 
@@ -213,6 +220,6 @@ function decodeUtf8OrLatin1(octets: Buffer): string {
   try {
     return strictUtf8.decode(octets);
   } catch {
-    return octets.latin1Slice();
+    return octets.toString("latin1");
   }
 }

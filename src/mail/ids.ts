@@ -6,7 +6,7 @@ const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /** 9 characters of time (ms, Crockford base 32) and 7 of chance: 16 in all, safe as a file name. */
 export function createId(nowMs: number): string {
   let time = "";
-  for (let rest = nowMs, i = 0; i < 9; i++, rest = Math.floor(rest / 32)) time = alphabet[rest % 32] + time;
+  for (let rest = Math.floor(nowMs), i = 0; i < 9; i++, rest = Math.floor(rest / 32)) time = alphabet[rest % 32] + time;
   return time + randomPart();
 }
 

@@ -2,6 +2,7 @@
  * Mailboxes: `local-part@domain` as SMTP writes it. RFC 5321 §4.1.2, RFC 6531 §3.3 for the international forms.
  * One strict parser decides both policy and wire: what it refuses never reaches a rule, a sink or the spool.
  */
+import { isIP } from "node:net";
 import { domainToASCII, domainToUnicode } from "node:url";
 import { Fault } from "../platform/fault.ts";
 
@@ -18,11 +19,13 @@ export interface Mailbox {
   readonly domain: string;
 }
 
-const atext = "A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-\\u0080-\\u{10ffff}";
+// Beyond ASCII all but half a character: a lone surrogate has no octets. RFC 6531 §3.3.
+const international = "\\u0080-\\ud7ff\\ue000-\\u{10ffff}";
+const atext = `A-Za-z0-9!#$%&'*+/=?^_\`{|}~\\-${international}`;
 const dotString = new RegExp(`^[${atext}]+(?:\\.[${atext}]+)*$`, "u");
-const quotedString = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\u{10ffff}]|\\[\x20-\x7e])*)"$/u;
+const quotedString = new RegExp(`^"((?:[\\x20\\x21\\x23-\\x5b\\x5d-\\x7e${international}]|\\\\[\\x20-\\x7e])*)"$`, "u");
 const hostName = /^(?=.{1,255}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
-const addressLiteral = /^\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]$/i;
+const addressLiteral = /^\[(?:(?<four>[\d.]{7,15})|IPv6:(?<six>[0-9A-Fa-f:.]{2,45}))\]$/i;
 
 /**
  * Parses `local-part@domain`, without angle brackets.
@@ -59,7 +62,7 @@ export function tryParseMailbox(text: string): Mailbox | undefined {
 
 /** A domain in the form we compare and store: lower-case ASCII, no trailing dot. Undefined if it is not a domain. */
 export function normalizeDomain(text: string): string | undefined {
-  if (addressLiteral.test(text)) return text.toLowerCase();
+  if (text.startsWith("[")) return isAddressLiteral(text) ? text.toLowerCase() : undefined;
   if (hostName.test(text)) return text.toLowerCase();
   if (!/[^\x00-\x7f]/.test(text)) return undefined;
   const ascii = domainToASCII(text);
@@ -80,6 +83,12 @@ export function displayDomain(domain: string): string {
 /** Domains compare without case; so do local parts here (lenient: RFC 5321 §2.4 leaves their case to the owner). */
 export function sameMailbox(one: Mailbox, other: Mailbox): boolean {
   return one.domain === other.domain && one.localPart.toLowerCase() === other.localPart.toLowerCase();
+}
+
+/** RFC 5321 §4.1.3. */
+function isAddressLiteral(text: string): boolean {
+  const { four, six } = addressLiteral.exec(text)?.groups ?? {};
+  return four === undefined ? six !== undefined && isIP(six) === 6 : isIP(four) === 4;
 }
 
 function closingQuote(text: string): number {

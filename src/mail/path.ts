@@ -1,6 +1,6 @@
 /** Reverse-paths and forward-paths: the addresses on the envelope. RFC 5321 §4.1.2. Header fields are another thing; see header.ts. */
 import { Fault } from "../platform/fault.ts";
-import { formatMailbox, type Mailbox, parseMailbox, quoteForLog } from "./mailbox.ts";
+import { formatMailbox, type Mailbox, normalizeDomain, parseMailbox, quoteForLog } from "./mailbox.ts";
 
 /** Longest path, in octets, brackets included. RFC 5321 §4.5.3.1.3. */
 export const pathOctetsMax = 256;
@@ -28,8 +28,12 @@ export function parseForwardPath(text: string): Mailbox {
   if (!text.endsWith(">")) throw new Fault("path.syntax", `Cannot read the path ${quoteForLog(text)}: expected <local-part@domain>`);
   const inner = text.slice(1, -1);
   // RFC 5321 appendix C: "@one,@two:user@three" names relays nobody should obey any more.
-  const route = /^@[^:"]*:/.exec(inner);
-  return parseMailbox(route ? inner.slice(route[0].length) : inner);
+  const route = /^(@[^:"]*):/.exec(inner);
+  if (!route) return parseMailbox(inner);
+  if (!route[1]!.split(",").every((hop) => hop.startsWith("@") && normalizeDomain(hop.slice(1)) !== undefined)) {
+    throw new Fault("path.syntax", `Cannot read the source route of ${quoteForLog(text)}: expected @domain,@domain:`);
+  }
+  return parseMailbox(inner.slice(route[0].length));
 }
 
 /** The reverse-path as people and logs see it: `<>` for the null one. */

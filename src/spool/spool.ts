@@ -2,8 +2,9 @@
  * The spool: what exists, durably. One contract, several back ends (sqlite.ts, memory.ts), one contract suite for all of them
  * (test/contracts/spool.ts). The spool knows messages and recipients; when something is due is the queue's affair.
  */
-import type { Body, Message } from "../mail/message.ts";
+
 import type { Mailbox } from "../mail/mailbox.ts";
+import type { Body, Message } from "../mail/message.ts";
 
 /** Bodies up to this many octets are kept in the database, larger ones in files. */
 export const inlineBodyOctetsMax = 256 * 1024;
@@ -14,7 +15,7 @@ export interface BodyWriter {
   write(chunk: Buffer): Promise<void> | undefined;
   /** The body; a file behind it is synced by now, and its folder is. @throws {Fault} `spool.full`, `spool.failed` */
   finish(): Promise<Body>;
-  /** Forgets it all, file included. Never throws. */
+  /** Forgets it all, file included; also behind `finish`, where nobody took the body into custody. Never throws. */
   discard(): Promise<void>;
 }
 

@@ -1,0 +1,122 @@
+/**
+ * What a running server shows of itself: the port behind the control socket and the admin port. The composition root implements it;
+ * everything here is plain data that goes out as JSON, with names that stay.
+ */
+
+export interface ScriptFaultView {
+  readonly code: string;
+  readonly message: string;
+  /** `scripts/x.ts:12:7` where it is known. */
+  readonly at: string | null;
+  /** RFC 3339. */
+  readonly time: string;
+}
+
+/**
+ * `live`: the saved version runs. `broken-edit`: the saved version cannot run, the last good one does. `broken`: no version can run.
+ * `suspended`: it failed too often and waits. `disabled`: kept, not run.
+ */
+export type ScriptState = "live" | "broken-edit" | "broken" | "suspended" | "disabled";
+
+export interface ScriptView {
+  /** `scripts/tag-external.ts` */
+  readonly name: string;
+  readonly state: ScriptState;
+  /** `sha256:…` of the version that runs; null where none does. */
+  readonly version: string | null;
+  readonly events: readonly string[];
+  readonly priority: number;
+  readonly rule: string | null;
+  readonly onFault: string;
+  /** Since the server started. */
+  readonly runs: number;
+  readonly faults: number;
+  /** Why the saved version cannot run, or else how its last failed run failed. */
+  readonly lastFault: ScriptFaultView | null;
+}
+
+export interface BindingView {
+  readonly id: string;
+  readonly event: string;
+  readonly name: string;
+  /** `server`: its own handling, listed in its place. */
+  readonly source: "server" | "config" | "script";
+  readonly kind: "native" | "script" | "broken";
+  readonly priority: number;
+  readonly rule: string | null;
+  readonly enabled: boolean;
+  readonly onFault: string;
+  readonly maxFirings: number;
+  /** Why it is not asked, where it is not: broken, disabled, suspended. */
+  readonly reason: string | null;
+}
+
+export interface QueueRecipientView {
+  readonly address: string;
+  readonly state: "queued" | "delivered" | "failed";
+  readonly attempts: number;
+  /** RFC 3339; null where no attempt is to come. */
+  readonly nextAttemptAt: string | null;
+  /** "" before the first attempt. */
+  readonly lastOutcome: string;
+}
+
+export interface QueueItemView {
+  readonly id: string;
+  /** `<>` for the null reverse-path. */
+  readonly from: string;
+  /** RFC 3339. */
+  readonly receivedAt: string;
+  readonly sizeOctets: number;
+  readonly recipients: readonly QueueRecipientView[];
+}
+
+export interface QueueFilter {
+  /** At most so many items, oldest first. */
+  readonly limit: number;
+  /** Only items with this reverse-path. */
+  readonly from?: string;
+  /** Only items with a recipient whose address is this, or ends with it where it begins with "@". */
+  readonly to?: string;
+}
+
+export interface ListenerView {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly role: string;
+}
+
+export interface StatusView {
+  readonly version: string;
+  readonly pid: number;
+  /** RFC 3339. */
+  readonly startedAt: string;
+  readonly hostname: string;
+  readonly configFile: string | null;
+  readonly data: string;
+  readonly scripts: string;
+  readonly listeners: readonly ListenerView[];
+  readonly queue: { readonly messages: number; readonly recipients: number };
+  readonly draining: boolean;
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** One sentence each; empty where it is ready. */
+  readonly reasons: readonly string[];
+}
+
+export interface ServerView {
+  /** By name. */
+  scripts(): readonly ScriptView[];
+  /** By event in the table's order, then in the order they are asked. */
+  bindings(): readonly BindingView[];
+  /** Oldest first. */
+  queue(filter: QueueFilter): Promise<readonly QueueItemView[]>;
+  queueItem(id: string): Promise<QueueItemView | undefined>;
+  status(): StatusView;
+  ready(): Readiness;
+  /** Prometheus text. */
+  metrics(): Promise<string>;
+}

@@ -1,0 +1,42 @@
+/** What must hold between options that are right one by one: names that differ, a pair that belongs together, an order of times. */
+import type { KeyPath } from "./locate.ts";
+import type { ConfigValues } from "./schema.ts";
+import type { Finding } from "./validate.ts";
+import { formatDuration } from "./value.ts";
+
+/** Where other problems were found the values are not complete: what is missing is then undefined, whatever its type says, and is passed over. */
+export function checkTogether({ listeners, delivery, sinks, scripts, admin }: ConfigValues): Finding[] {
+  const findings: Finding[] = [];
+  const find = (path: KeyPath, message: string) => findings.push({ path, message });
+
+  if (listeners.length === 0) find(["listeners"], "there is no listener: expected at least one [[listeners]]");
+  const ports = new Map<string, string>();
+  if (admin.port !== 0) ports.set(`${admin.address} ${admin.port}`, "the admin port");
+  const names = new Set<string>();
+  for (const [i, { name, address, port }] of listeners.entries()) {
+    const known = String(name).toLowerCase();
+    if (name && names.has(known)) find(["listeners", i, "name"], `a listener named ${JSON.stringify(name)} stands before: expected another name`);
+    names.add(known);
+    const holder = ports.get(`${address} ${port}`);
+    if (port > 0 && holder !== undefined) find(["listeners", i, "port"], `${address} port ${port} is taken by ${holder}`);
+    ports.set(`${address} ${port}`, `listener ${name}`);
+  }
+
+  const { first, max, lifetime } = delivery.retry;
+  if (first > max) find(["delivery", "retry", "first"], `expected at most delivery.retry.max (${formatDuration(max)}), found ${formatDuration(first)}`);
+  if (max > lifetime) find(["delivery", "retry", "max"], `expected at most delivery.retry.lifetime (${formatDuration(lifetime)}), found ${formatDuration(max)}`);
+  const smarthost = delivery.smarthost;
+  if (smarthost?.password_file != null && smarthost.user === null) find(["delivery", "smarthost", "user"], "expected a user beside password_file");
+  if (smarthost?.user != null && smarthost.password_file === null) find(["delivery", "smarthost", "password_file"], "expected a password_file beside user");
+  if (smarthost?.user != null && smarthost.tls === "off") find(["delivery", "smarthost", "tls"], 'a password is not sent in the clear: expected "required" or "opportunistic"');
+
+  for (const [i, { event, events }] of sinks.entries()) {
+    if (event === null && events === null) find(["sinks", i, "event"], "no event: expected event or events");
+    if (event !== null && events !== null) find(["sinks", i, "events"], "event and events are both there: expected one of them");
+  }
+
+  const { cpu, wall, heap } = scripts.limits;
+  if (cpu > wall) find(["scripts", "limits", "cpu"], `expected at most scripts.limits.wall (${formatDuration(wall)}), found ${formatDuration(cpu)}`);
+  if (heap >= scripts.rss_max) find(["scripts", "limits", "heap"], "expected less than scripts.rss_max");
+  return findings;
+}

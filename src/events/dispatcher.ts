@@ -1,0 +1,360 @@
+/**
+ * The dispatcher: takes an event to its bindings, in order, one after the other, and brings back one verdict.
+ * An event with nothing bound costs a look-up. As long as sinks answer without a promise, so does the dispatcher.
+ * What a failing sink did to a message is undone, then its binding's onFault decides.
+ */
+import type { Mailbox } from "../mail/mailbox.ts";
+import type { Message } from "../mail/message.ts";
+import type { Clock } from "../platform/clock.ts";
+import { describeThrown, Fault } from "../platform/fault.ts";
+import type { Log } from "../platform/log.ts";
+import { type Binding, checkBinding, compareBindings } from "./binding.ts";
+import { Breaker, type BreakerLimits, type BreakerState } from "./breaker.ts";
+import { type AskName, type EventName, eventTable, type SubjectOf, type TellName } from "./event.ts";
+import type { RuleFacts } from "./rule.ts";
+import { messageFacts, ruleFacts } from "./rule-facts.ts";
+import type { SinkContext } from "./sink.ts";
+import { defer, proceed, quarantine, refuse, type Verdict } from "./verdict.ts";
+
+/** A script to run on a message, with the recipients that met its rule. */
+export interface ScriptStep {
+  readonly binding: Binding;
+  readonly matchedRecipients: readonly Mailbox[];
+}
+
+/** How one script did: its edits are on the message already, or, after a fault, nothing of them is. */
+export interface ScriptOutcome {
+  readonly binding: Binding;
+  readonly verdict: Verdict;
+  readonly fault: Fault | null;
+}
+
+/** Runs scripts one after the other on a message, in one hop; may stop early, as sandbox/protocol.ts says. At least one is run. */
+export interface ScriptRunner {
+  run(event: EventName, message: Message, steps: readonly ScriptStep[], stopOnChange: boolean): Promise<readonly ScriptOutcome[]>;
+}
+
+/** One answer of one sink, for metrics and traces. */
+export interface Observation {
+  readonly event: EventName;
+  readonly binding: Binding;
+  readonly verdict: Verdict;
+  readonly fault: Fault | null;
+}
+
+/** How a binding is doing. */
+export interface BindingHealth {
+  readonly firings: number;
+  readonly faults: number;
+  readonly breaker: BreakerState;
+  readonly lastFault: Fault | null;
+}
+
+export interface DispatcherOptions {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly scripts: ScriptRunner;
+  readonly breaker?: BreakerLimits;
+  readonly observe?: (observation: Observation) => void;
+}
+
+interface Health {
+  firings: number;
+  faults: number;
+  lastFault: Fault | null;
+  readonly breaker: Breaker;
+  context: SinkContext;
+}
+
+/** The bindings of one moment. A message in hand keeps the set it began with; a replaced set is released when its last message is done. */
+interface BindingSet {
+  readonly byEvent: Partial<Record<EventName, readonly Binding[]>>;
+  asksUnderWay: number;
+  released: (() => void) | undefined;
+}
+
+const emptySet = (): BindingSet => ({ byEvent: {}, asksUnderWay: 0, released: undefined });
+
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  readonly #health = new Map<string, Health>();
+  #set: BindingSet = emptySet();
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Puts these bindings in the place of all the former ones, at once. `onReleased` is called when no ask uses the former ones any more.
+   * @throws {Fault} `binding.invalid`; then nothing changed
+   */
+  replaceBindings(bindings: readonly Binding[], onReleased?: () => void): void {
+    const byEvent: Partial<Record<EventName, Binding[]>> = {};
+    for (const binding of bindings) {
+      checkBinding(binding);
+      (byEvent[binding.event] ??= []).push(binding);
+    }
+    for (const list of Object.values(byEvent)) list.sort(compareBindings);
+    const former = this.#set;
+    this.#set = { byEvent, asksUnderWay: 0, released: undefined };
+    const ids = new Set(bindings.map((binding) => binding.id));
+    for (const id of this.#health.keys()) if (!ids.has(id)) this.#health.delete(id);
+    // What a binding is handed may have changed with it.
+    for (const binding of bindings) {
+      const health = this.#health.get(binding.id);
+      if (health) health.context = this.#contextOf(binding);
+    }
+    if (former.asksUnderWay === 0) onReleased?.();
+    else former.released = onReleased;
+  }
+
+  /** The bindings of an event, in the order they are asked. */
+  bindingsOf(event: EventName): readonly Binding[] {
+    return this.#set.byEvent[event] ?? [];
+  }
+
+  healthOf(bindingId: string): BindingHealth {
+    const health = this.#health.get(bindingId);
+    if (!health) return { firings: 0, faults: 0, breaker: "closed", lastFault: null };
+    return { firings: health.firings, faults: health.faults, breaker: health.breaker.state, lastFault: health.lastFault };
+  }
+
+  /** Asks the bindings of an event. Without a promise where no sink needed one. Never throws for what a sink does. */
+  ask<Name extends AskName>(event: Name, subject: SubjectOf<Name>): Verdict | Promise<Verdict> {
+    const set = this.#set;
+    const bindings = set.byEvent[event];
+    if (bindings === undefined) return proceed;
+    return this.#askFrom(0, event, subject, bindings, set);
+  }
+
+  /** Tells the bindings of an event; nobody waits, nothing can be changed. */
+  tell<Name extends TellName>(event: Name, subject: SubjectOf<Name>): void {
+    const bindings = this.#set.byEvent[event];
+    if (bindings === undefined) return;
+    for (const binding of bindings) {
+      if (binding.target.kind !== "native") continue;
+      const health = this.#healthFor(binding);
+      if (!binding.enabled || isUsedUp(binding, health)) continue;
+      if (binding.rule && !binding.rule.test(ruleFacts(event, subject))) continue;
+      if (!health.breaker.admits()) continue;
+      health.firings++;
+      try {
+        const told = binding.target.handler(subject, health.context);
+        if (told instanceof Promise) {
+          told.then(
+            () => health.breaker.succeeded(),
+            (error: unknown) => this.#noteFault(event, binding, health, error),
+          );
+        } else health.breaker.succeeded();
+      } catch (error) {
+        this.#noteFault(event, binding, health, error);
+      }
+    }
+  }
+
+  #askFrom<Name extends AskName>(
+    start: number,
+    event: Name,
+    subject: SubjectOf<Name>,
+    bindings: readonly Binding[],
+    set: BindingSet,
+  ): Verdict | Promise<Verdict> {
+    const message = (subject as { readonly message?: Message }).message;
+    for (let i = start; i < bindings.length; i++) {
+      const binding = bindings[i]!;
+      if (binding.target.kind === "broken") continue;
+      if (binding.target.kind === "script") {
+        if (message) return this.#held(set, this.#runScripts(i, event, subject, message, bindings, set));
+        continue;
+      }
+      const health = this.#healthFor(binding);
+      if (binding.rule && !binding.rule.test(ruleFacts(event, subject))) continue;
+      if (!binding.enabled || isUsedUp(binding, health)) continue;
+      if (!health.breaker.admits()) {
+        const verdict = this.#suspended(event, binding);
+        if (endsList(verdict)) return verdict;
+        continue;
+      }
+      health.firings++;
+      const before = message?.snapshot();
+      let answer: unknown;
+      try {
+        answer = binding.target.handler(subject, health.context);
+      } catch (error) {
+        if (before) message!.restore(before);
+        const verdict = this.#afterFault(event, binding, health, error);
+        if (endsList(verdict)) return verdict;
+        continue;
+      }
+      if (answer instanceof Promise) {
+        const rest = answer.then(
+          (value: unknown) => this.#answered(event, binding, health, value),
+          (error: unknown) => {
+            if (before) message!.restore(before);
+            return this.#afterFault(event, binding, health, error);
+          },
+        );
+        return this.#held(
+          set,
+          rest.then((verdict) => (endsList(verdict) ? verdict : this.#askFrom(i + 1, event, subject, bindings, set))),
+        );
+      }
+      const verdict = this.#answered(event, binding, health, answer);
+      if (endsList(verdict)) return verdict;
+    }
+    return proceed;
+  }
+
+  /** Runs the consecutive scripts from `start` in one hop, then goes on behind the last one that ran. */
+  async #runScripts<Name extends AskName>(
+    start: number,
+    event: Name,
+    subject: SubjectOf<Name>,
+    message: Message,
+    bindings: readonly Binding[],
+    set: BindingSet,
+  ): Promise<Verdict> {
+    const steps: (ScriptStep & { readonly at: number })[] = [];
+    const recipients = message.envelope.recipients.map((recipient) => recipient.mailbox);
+    let facts: RuleFacts | undefined;
+    let stopOnChange = false;
+    let end = start;
+    for (; end < bindings.length; end++) {
+      const binding = bindings[end]!;
+      if (binding.target.kind === "broken") continue;
+      if (binding.target.kind !== "script") break;
+      const { rule } = binding;
+      // Behind the first script the message may be another one: a rule that looks at what scripts edit is tested again then.
+      if (steps.length > 0 && rule?.readsMessage) stopOnChange = true;
+      if (rule) facts ??= messageFacts(message);
+      if (rule && !rule.test(facts!)) continue;
+      const health = this.#healthFor(binding);
+      if (!binding.enabled || isUsedUp(binding, health)) continue;
+      // A suspended script, or its probe, begins a hop of its own: a probe that is admitted is sure to run.
+      if (steps.length > 0 && health.breaker.state !== "closed") break;
+      if (!health.breaker.admits()) {
+        const verdict = this.#suspended(event, binding);
+        if (endsList(verdict)) return verdict;
+        continue;
+      }
+      steps.push({ at: end, binding, matchedRecipients: rule ? rule.matchedRecipients(recipients) : recipients });
+    }
+    if (steps.length > 0) {
+      const outcomes = await this.#options.scripts
+        .run(event, message, steps, stopOnChange)
+        .catch((error: unknown) => [{ binding: steps[0]!.binding, verdict: proceed, fault: asFault(error) }]);
+      for (const { binding, verdict: given, fault } of outcomes) {
+        const health = this.#healthFor(binding);
+        health.firings++;
+        const verdict = fault ? this.#afterFault(event, binding, health, fault) : this.#answered(event, binding, health, given);
+        if (endsList(verdict)) return verdict;
+      }
+      // It may have stopped early: what it did not run is asked anew, with the message as it is now.
+      if (outcomes.length < steps.length || stopOnChange) end = steps[outcomes.length - 1]!.at + 1;
+    }
+    return this.#askFrom(end, event, subject, bindings, set);
+  }
+
+  #answered(event: AskName, binding: Binding, health: Health, answer: unknown): Verdict {
+    const verdict = (answer ?? proceed) as Verdict;
+    if (verdict.kind !== "proceed" && !eventTable[event].verdicts.includes(verdict.kind)) {
+      const expected = ["proceed", ...eventTable[event].verdicts].join(", ");
+      return this.#afterFault(event, binding, health, new Fault("verdict.not-allowed", `Cannot ${String(verdict.kind)} at ${event}: expected one of ${expected}`));
+    }
+    health.breaker.succeeded();
+    this.#options.observe?.({ event, binding, verdict, fault: null });
+    return by(binding, verdict);
+  }
+
+  #afterFault(event: AskName, binding: Binding, health: Health, error: unknown): Verdict {
+    const fault = this.#noteFault(event, binding, health, error);
+    const verdict = onFaultVerdict(event, binding);
+    this.#options.observe?.({ event, binding, verdict, fault });
+    return by(binding, verdict);
+  }
+
+  #noteFault(event: EventName, binding: Binding, health: Health, error: unknown): Fault {
+    const fault = asFault(error);
+    health.faults++;
+    health.lastFault = fault;
+    this.#options.log.error(binding.target.kind === "script" ? "script.failed" : "sink.failed", {
+      event,
+      binding: binding.id,
+      code: fault.code,
+      reason: fault.message,
+      ...fault.facts,
+      ...(error instanceof Fault ? {} : { stack: error instanceof Error ? error.stack : undefined }),
+    });
+    if (health.breaker.faulted()) {
+      this.#options.log.warn("binding.suspended", { binding: binding.id, onFault: binding.onFault, forMs: Math.round(health.breaker.remainingMs) });
+    }
+    return fault;
+  }
+
+  /** A binding whose breaker is open is not asked: its onFault answers. */
+  #suspended(event: AskName, binding: Binding): Verdict {
+    const verdict = onFaultVerdict(event, binding);
+    this.#options.observe?.({ event, binding, verdict, fault: new Fault("script.suspended", `${binding.name} is suspended after too many faults`) });
+    return by(binding, verdict);
+  }
+
+  #healthFor(binding: Binding): Health {
+    let health = this.#health.get(binding.id);
+    if (!health) {
+      health = { firings: 0, faults: 0, lastFault: null, breaker: new Breaker(this.#options.clock, this.#options.breaker), context: this.#contextOf(binding) };
+      this.#health.set(binding.id, health);
+    }
+    return health;
+  }
+
+  #contextOf(binding: Binding): SinkContext {
+    return { log: this.#options.log.with({ binding: binding.id }), bindingId: binding.id, properties: binding.properties };
+  }
+
+  /** Counts an ask that has to wait, so that the set it uses is not released under it. */
+  #held(set: BindingSet, verdict: Promise<Verdict>): Promise<Verdict> {
+    set.asksUnderWay++;
+    return verdict.finally(() => {
+      set.asksUnderWay--;
+      if (set.asksUnderWay === 0 && set.released) {
+        const { released } = set;
+        set.released = undefined;
+        released();
+      }
+    });
+  }
+}
+
+function isUsedUp(binding: Binding, health: Health): boolean {
+  return binding.maxFirings > 0 && health.firings >= binding.maxFirings;
+}
+
+function asFault(error: unknown): Fault {
+  return error instanceof Fault ? error : new Fault("sink.failed", describeThrown(error), { cause: error });
+}
+
+function by(binding: Binding, verdict: Verdict): Verdict {
+  return verdict.kind === "proceed" ? verdict : { ...verdict, by: binding.id };
+}
+
+function endsList(verdict: Verdict): boolean {
+  return verdict.kind !== "proceed" || verdict.settled;
+}
+
+/** What a fault means, in words that do not tell the client which policy failed. */
+function onFaultVerdict(event: AskName, binding: Binding): Verdict {
+  const allowed = eventTable[event].verdicts;
+  switch (binding.onFault) {
+    case "proceed":
+      return proceed;
+    case "quarantine":
+      if (allowed.includes("quarantine")) return quarantine(`${binding.name} failed`);
+      break;
+    case "refuse":
+      if (allowed.includes("refuse")) return refuse("The message cannot be processed", { code: 550, status: "5.3.0" });
+      break;
+    case "defer":
+      break;
+  }
+  return allowed.includes("defer") ? defer("Temporary problem, please try again later", { code: 451, status: "4.3.0" }) : proceed;
+}

@@ -1,0 +1,367 @@
+/**
+ * Reception: what we do at each step of a client's session, whichever engine parsed it. Asks the events, keeps the transaction, takes
+ * custody of the message, and says the reply. It knows no sockets.
+ */
+import type { Dispatcher } from "../events/dispatcher.ts";
+import type { AuthSubject, DisconnectSubject, MailFromSubject, Parameters, RcptToSubject, TrackStep } from "../events/subject.ts";
+import { trackCodes } from "../events/subject.ts";
+import type { Verdict } from "../events/verdict.ts";
+import { createId } from "../mail/ids.ts";
+import { formatMailbox, type Mailbox, sameMailbox } from "../mail/mailbox.ts";
+import { Message } from "../mail/message.ts";
+import { formatReversePath, parseForwardPath, parseReversePath, type ReversePath } from "../mail/path.ts";
+import type { Reply } from "../mail/status.ts";
+import type { Clock } from "../platform/clock.ts";
+import { describeThrown, Fault } from "../platform/fault.ts";
+import type { Log } from "../platform/log.ts";
+import type { BadMail } from "../spool/badmail.ts";
+import { inlineBodyOctetsMax, type Spool } from "../spool/spool.ts";
+import type { ListenerOptions } from "./listener.ts";
+import { headerOctetsMax, MailDataReceiver, type ReceivedMail } from "./mail-data.ts";
+import { type InboundSession, InboundTransaction } from "./session.ts";
+import { receivedValue } from "./trace-fields.ts";
+
+export type ArrivalResult = "accepted" | "discarded" | "quarantined" | "refused" | "deferred";
+
+export interface ReceptionOptions {
+  readonly dispatcher: Dispatcher;
+  readonly spool: Spool;
+  readonly badmail: BadMail;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Called with a message in custody: from here on it is the queue's. */
+  readonly enqueue: (message: Message) => void;
+  readonly count?: (result: ArrivalResult) => void;
+}
+
+/** A reply, and whether the connection ends with it. */
+export interface Answer extends Reply {
+  readonly close: boolean;
+}
+
+const ok = (text: string, status: string): Answer => ({ code: 250, status, text, close: false });
+const no = (code: number, status: string, text: string, close = false): Answer => ({ code, status, text, close });
+
+export class Reception {
+  readonly #options: ReceptionOptions;
+  readonly #listener: ListenerOptions;
+  readonly #sessionsByClient = new Map<string, number>();
+
+  constructor(listener: ListenerOptions, options: ReceptionOptions) {
+    this.#listener = listener;
+    this.#options = options;
+  }
+
+  /** A client is here; null lets it in. */
+  async connect(session: InboundSession): Promise<Answer | null> {
+    const sessions = (this.#sessionsByClient.get(session.ip) ?? 0) + 1;
+    this.#sessionsByClient.set(session.ip, sessions);
+    if (sessions > this.#listener.limits.connectionsPerClientMax) {
+      return no(421, "4.7.0", "Too many connections from your address", true);
+    }
+    const verdict = await this.#options.dispatcher.ask("onConnect", { session });
+    return objection(verdict);
+  }
+
+  secured(session: InboundSession): void {
+    this.#options.dispatcher.tell("onTls", { session });
+  }
+
+  async helo(session: InboundSession, name: string): Promise<Answer | null> {
+    session.helo = name;
+    return objection(await this.#options.dispatcher.ask("onHelo", { session, name }));
+  }
+
+  /** Whether anybody checks credentials; without one AUTH is not offered. */
+  get authenticates(): boolean {
+    return this.#options.dispatcher.bindingsOf("onAuth").length > 0;
+  }
+
+  async auth(session: InboundSession, exchange: { readonly mechanism: string; readonly user: string; readonly secret: string }): Promise<Answer> {
+    let acceptedAs: string | undefined;
+    const subject: AuthSubject = { session, ...exchange, acceptAs: (user) => void (acceptedAs = user) };
+    const refusal = objection(await this.#options.dispatcher.ask("onAuth", subject));
+    if (refusal) return refusal;
+    if (acceptedAs === undefined) return no(535, "5.7.8", "Authentication credentials invalid");
+    session.user = acceptedAs;
+    return { code: 235, status: "2.7.0", text: "Authentication successful", close: false };
+  }
+
+  /** MAIL, its argument without parameters. */
+  async mailFrom(session: InboundSession, path: string, parameters: Parameters): Promise<Answer> {
+    let reversePath: ReversePath;
+    try {
+      reversePath = parseReversePath(path);
+    } catch (error) {
+      return syntaxAnswer(error, "5.1.7", "The reverse-path is not an address");
+    }
+    const subject: MailFromSubject = { session, reversePath, parameters, rewrite: (other) => void (reversePath = other) };
+    const refusal = objection(await this.#options.dispatcher.ask("onMailFrom", subject));
+    if (refusal) return refusal;
+    session.transaction = new InboundTransaction(createId(this.#options.clock.now()), reversePath, parameters);
+    return ok("Sender accepted", "2.1.0");
+  }
+
+  /** RCPT, its argument without parameters. */
+  async rcptTo(session: InboundSession, path: string, parameters: Parameters): Promise<Answer> {
+    const { transaction } = session;
+    if (!transaction) return no(503, "5.5.1", "MAIL first");
+    let forwardPaths: readonly Mailbox[];
+    try {
+      forwardPaths = [parseForwardPath(path)];
+    } catch (error) {
+      return syntaxAnswer(error, "5.1.3", "The forward-path is not an address");
+    }
+    if (transaction.recipients.length >= this.#listener.limits.recipientsMax) return no(452, "4.5.3", "Too many recipients");
+    let accepted: RcptToSubject["accepted"] = null;
+    const subject: RcptToSubject = {
+      session,
+      transaction,
+      parameters,
+      get forwardPath() {
+        return forwardPaths[0]!;
+      },
+      get accepted() {
+        return accepted;
+      },
+      rewrite: (...others) => void (forwardPaths = others),
+      accept: (as) => void (accepted = as),
+    };
+    const refusal = objection(await this.#options.dispatcher.ask("onRcptTo", subject));
+    if (refusal) return refusal;
+    for (const forwardPath of forwardPaths) {
+      if (!transaction.recipients.some((recipient) => sameMailbox(recipient, forwardPath))) transaction.recipients.push(forwardPath);
+    }
+    return ok("Recipient accepted", "2.1.5");
+  }
+
+  /** A receiver for the mail data of the transaction in hand; then `endOfData`. */
+  receiveData(): MailDataReceiver {
+    return new MailDataReceiver(this.#options.spool.createBody(), {
+      sizeOctetsMax: this.#listener.limits.sizeOctetsMax,
+      headerOctetsMax,
+      lineEnds: this.#listener.lineEnds,
+    });
+  }
+
+  /** The end of data: asks onEndOfData and onArrival, takes custody, and says how it went. 250 is custody. RFC 5321 §4.2.5, §6.1. */
+  async endOfData(session: InboundSession, receiver: MailDataReceiver, protocol: string): Promise<Answer> {
+    const { transaction } = session;
+    session.transaction = null;
+    if (!transaction) {
+      await receiver.abort();
+      return no(503, "5.5.1", "MAIL first");
+    }
+    let received: ReceivedMail;
+    try {
+      received = await receiver.finish();
+    } catch (error) {
+      return this.#cannotTake(transaction.id, session, error);
+    }
+    const message = this.#createMessage(session, transaction, received, protocol);
+    this.#track(message.id, "received", { session: session.id, sizeOctets: message.sizeOctets });
+    let inCustody = false;
+    try {
+      const verdict = await this.#decide(session, message);
+      const answer = await this.#carryOut(session, message, verdict);
+      inCustody = verdict.kind === "proceed" && message.body === received.body && message.envelope.recipients.length > 0;
+      return answer;
+    } catch (error) {
+      return this.#cannotTake(message.id, session, error);
+    } finally {
+      if (!inCustody) await receiver.abort();
+    }
+  }
+
+  disconnect(session: InboundSession, reason: DisconnectSubject["reason"]): void {
+    const sessions = (this.#sessionsByClient.get(session.ip) ?? 1) - 1;
+    if (sessions > 0) this.#sessionsByClient.set(session.ip, sessions);
+    else this.#sessionsByClient.delete(session.ip);
+    const durationMs = this.#options.clock.now() - session.startedAt;
+    this.#options.dispatcher.tell("onDisconnect", {
+      session,
+      reason: session.dropped ? "dropped" : reason,
+      messagesAccepted: session.messagesAccepted,
+      durationMs,
+    });
+    this.#options.log.debug("session.closed", { session: session.id, ip: session.ip, helo: session.helo, messagesAccepted: session.messagesAccepted, durationMs });
+  }
+
+  #createMessage(session: InboundSession, transaction: InboundTransaction, received: ReceivedMail, protocol: string): Message {
+    const at = this.#options.clock.now();
+    const value = receivedValue({
+      helo: session.helo,
+      host: session.host,
+      ip: session.ip,
+      by: this.#listener.hostname,
+      protocol,
+      id: transaction.id,
+      user: session.user,
+      recipients: transaction.recipients,
+      at,
+    });
+    return new Message({
+      id: transaction.id,
+      receivedAt: at,
+      origin: session.origin,
+      envelope: { reversePath: transaction.reversePath, recipients: transaction.recipients.map((mailbox) => ({ mailbox })) },
+      header: received.header.prepend("Received", value),
+      separator: received.separator,
+      body: received.body,
+      notes: {},
+    });
+  }
+
+  async #decide(session: InboundSession, message: Message): Promise<Verdict> {
+    const { dispatcher } = this.#options;
+    const atEnd = await dispatcher.ask("onEndOfData", { session, message });
+    return atEnd.kind === "proceed" ? await dispatcher.ask("onArrival", { message }) : atEnd;
+  }
+
+  async #carryOut(session: InboundSession, message: Message, verdict: Verdict): Promise<Answer> {
+    switch (verdict.kind) {
+      case "refuse":
+      case "defer":
+      case "drop": {
+        this.#finish(session, message, verdict.kind === "refuse" ? "refused" : "deferred", {
+          code: verdict.code,
+          status: verdict.status,
+          reason: verdict.text,
+          by: verdict.by,
+        });
+        return objection(verdict)!;
+      }
+      case "discard":
+        return this.#discarded(session, message, verdict.reason, verdict.by);
+      case "quarantine": {
+        const now = this.#options.clock.now();
+        await this.#options.badmail.keep(message, { reason: verdict.reason, binding: verdict.by ?? null, at: now }).catch((error: unknown) => {
+          throw spoolFault(error);
+        });
+        session.messagesAccepted++;
+        this.#finish(session, message, "quarantined", { reason: verdict.reason, by: verdict.by });
+        return queued(message.id);
+      }
+      case "proceed": {
+        if (message.envelope.recipients.length === 0) return this.#discarded(session, message, "no recipient is left");
+        await this.#holdLargeBodyInFile(message);
+        await this.#options.spool.accept([message], this.#options.clock.now());
+        session.messagesAccepted++;
+        this.#finish(session, message, "accepted", {});
+        this.#options.enqueue(message);
+        return queued(message.id);
+      }
+    }
+  }
+
+  #discarded(session: InboundSession, message: Message, reason: string, by?: string): Answer {
+    session.messagesAccepted++;
+    this.#finish(session, message, "discarded", { reason, by });
+    return queued(message.id);
+  }
+
+  /** An edit may have left a large body in memory; the spool wants it in a file. */
+  async #holdLargeBodyInFile(message: Message): Promise<void> {
+    if (!message.body.inline || message.body.sizeOctets <= inlineBodyOctetsMax) return;
+    const writer = this.#options.spool.createBody();
+    await writer.write(message.body.inline);
+    message.body = await writer.finish();
+  }
+
+  #finish(session: InboundSession, message: Message, result: ArrivalResult, facts: Readonly<Record<string, unknown>>): void {
+    const step: Record<ArrivalResult, TrackStep> = {
+      accepted: "spooled",
+      discarded: "discarded",
+      quarantined: "quarantined",
+      refused: "refused",
+      deferred: "deferredAtArrival",
+    };
+    this.#options.count?.(result);
+    this.#options.log.info(`message.${result}`, {
+      message: message.id,
+      session: session.id,
+      ip: session.ip,
+      from: formatReversePath(message.envelope.reversePath),
+      to: message.envelope.recipients.slice(0, 10).map((recipient) => formatMailbox(recipient.mailbox)),
+      recipients: message.envelope.recipients.length,
+      sizeOctets: message.sizeOctets,
+      messageId: message.header.get("Message-ID")?.slice(0, 200) ?? null,
+      ...facts,
+    });
+    this.#track(message.id, step[result], facts);
+  }
+
+  /** Mail data that cannot be taken: the client keeps the message. */
+  #cannotTake(messageId: string, session: InboundSession, error: unknown): Answer {
+    const answer = answerOf(error);
+    const code = error instanceof Fault ? error.code : "bug";
+    const client = error instanceof Fault && error.blame === "client";
+    this.#options.count?.(answer.code >= 500 ? "refused" : "deferred");
+    this.#options.log[client ? "info" : "error"](answer.code >= 500 ? "message.refused" : "message.deferred", {
+      message: messageId,
+      session: session.id,
+      ip: session.ip,
+      code: answer.code,
+      status: answer.status,
+      fault: code,
+      reason: describeThrown(error),
+      cause: error instanceof Error && error.cause !== undefined ? describeThrown(error.cause) : undefined,
+      ...(error instanceof Fault ? {} : { stack: error instanceof Error ? error.stack : undefined }),
+    });
+    this.#track(messageId, answer.code >= 500 ? "refused" : "deferredAtArrival", { code: answer.code });
+    return answer;
+  }
+
+  #track(messageId: string, step: TrackStep, facts: Readonly<Record<string, unknown>>): void {
+    if (this.#options.dispatcher.bindingsOf("onTrack").length === 0) return;
+    this.#options.dispatcher.tell("onTrack", { messageId, step, code: trackCodes[step], at: this.#options.clock.now(), facts });
+  }
+}
+
+function queued(messageId: string): Answer {
+  return ok(`queued as ${messageId}`, "2.0.0");
+}
+
+/** The reply a verdict stands for; null where there is no objection. */
+function objection(verdict: Verdict): Answer | null {
+  switch (verdict.kind) {
+    case "refuse":
+    case "defer":
+      return no(verdict.code, verdict.status, verdict.text);
+    case "drop":
+      return no(verdict.code, verdict.status, verdict.text, true);
+    default:
+      return null;
+  }
+}
+
+function syntaxAnswer(error: unknown, status: string, text: string): Answer {
+  if (!(error instanceof Fault)) throw error;
+  return error.code.endsWith("too-long") ? no(501, status, "The path is too long") : no(501, status, text);
+}
+
+function spoolFault(error: unknown): Fault {
+  if (error instanceof Fault) return error;
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  return code === "ENOSPC" || code === "EDQUOT"
+    ? new Fault("spool.full", "Cannot keep the message: the disk is full", { cause: error })
+    : new Fault("spool.failed", "Cannot keep the message", { cause: error });
+}
+
+/** What a client hears of a fault at end of data: generic words, RELIABILITY P1's codes. */
+function answerOf(error: unknown): Answer {
+  switch (error instanceof Fault ? error.code : undefined) {
+    case "message.too-large":
+      return no(552, "5.3.4", "The message is too large");
+    case "message.header-too-large":
+      return no(552, "5.3.4", "The header of the message is too large");
+    case "message.bare-line-end":
+      return no(550, "5.6.0", "The message holds a bare CR or LF");
+    case "message.nul":
+      return no(550, "5.6.0", "The message holds a NUL");
+    case "spool.full":
+      return no(452, "4.3.1", "Not enough room, please try again later");
+    default:
+      return no(451, "4.3.0", "Temporary problem, please try again later");
+  }
+}

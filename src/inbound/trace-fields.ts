@@ -1,0 +1,32 @@
+/** Trace fields: what we write on top of a message as it comes in. RFC 5321 §4.4. Return-Path is written at final delivery. */
+import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
+
+export interface ReceivedFacts {
+  readonly helo: string;
+  readonly host: string | null;
+  readonly ip: string;
+  /** Our own name. */
+  readonly by: string;
+  /** `ESMTP`, `ESMTPS`, `ESMTPA`, `ESMTPSA`, `SMTP`, with `UTF8` in front. RFC 3848, RFC 6531. */
+  readonly protocol: string;
+  readonly id: string;
+  readonly user: string | null;
+  readonly recipients: readonly Mailbox[];
+  readonly at: number;
+}
+
+/** The value of a Received field. A recipient is named only where there is one: others must not see each other. RFC 5321 §7.2. */
+export function receivedValue(facts: ReceivedFacts): string {
+  const literal = facts.ip.includes(":") ? `[IPv6:${facts.ip}]` : `[${facts.ip}]`;
+  // The client's own words go into a field only where they are a name or an address.
+  const helo = /^[A-Za-z0-9._:[\]-]{1,255}$/.test(facts.helo) ? facts.helo : "unknown";
+  const host = facts.host && /^[A-Za-z0-9._-]{1,255}$/.test(facts.host) ? `${facts.host} ` : "";
+  const clauses = [`from ${helo} (${host}${literal})`, `by ${facts.by} (OnArrival)`, `with ${facts.protocol}`, `id ${facts.id}`];
+  if (facts.recipients.length === 1) clauses.push(`for <${formatMailbox(facts.recipients[0]!)}>`);
+  return `${clauses.join(" ")}; ${formatDate(facts.at)}`;
+}
+
+/** A date as header fields carry it: `Mon, 23 Nov 2026 18:20:00 +0000`. RFC 5322 §3.3. */
+export function formatDate(at: number): string {
+  return new Date(at).toUTCString().replace("GMT", "+0000");
+}

@@ -1,0 +1,129 @@
+/**
+ * Applies what a run asks for: all of it, or, where any of it is not valid, nothing. Everything is checked again here, at the writer:
+ * the sandbox is not trusted to have done so.
+ */
+import type { BodySplice, Effects, FieldResult, PartChange } from "../../sandbox/protocol.ts";
+import { createField, type Field, fieldValue, Header } from "../mail/header.ts";
+import { decodeWords } from "../mail/encoded-word.ts";
+import { formatMailbox, type Mailbox, parseMailbox, sameMailbox } from "../mail/mailbox.ts";
+import { type Body, inlineBody, type Message } from "../mail/message.ts";
+import { describeThrown, Fault } from "../platform/fault.ts";
+
+export interface FieldChange {
+  readonly op: "add" | "set" | "remove";
+  readonly name: string;
+  readonly before?: string;
+  readonly after?: string;
+}
+
+/** What a run changed, for people. */
+export interface AppliedChanges {
+  readonly envelope: { readonly from?: string | null; readonly added: readonly string[]; readonly removed: readonly string[] };
+  readonly fields: readonly FieldChange[];
+  readonly parts: readonly PartChange[];
+}
+
+/** Recipients a script may leave on the envelope. */
+const recipientsMax = 1_000;
+
+const nothing: AppliedChanges = { envelope: { added: [], removed: [] }, fields: [], parts: [] };
+
+/** Puts the effects of a run on the message. @throws {Fault} `script.action-invalid`; then the message is as it was */
+export async function applyEffects(message: Message, effects: Effects): Promise<AppliedChanges> {
+  const before = message.snapshot();
+  try {
+    const envelope = applyEnvelope(message, effects);
+    const fields = effects.fields ? applyFields(message, effects.fields) : [];
+    if (effects.splices?.length) message.body = await spliceBody(message.body, effects.splices);
+    return { envelope, fields, parts: effects.parts ?? [] };
+  } catch (error) {
+    message.restore(before);
+    throw error instanceof Fault && error.code === "script.action-invalid"
+      ? error
+      : new Fault("script.action-invalid", describeThrown(error), { cause: error });
+  }
+}
+
+/** Whether there is anything to apply. */
+export function isEmpty(effects: Effects): boolean {
+  return effects.from === undefined && effects.to === undefined && effects.fields === undefined && !effects.splices?.length;
+}
+
+function applyEnvelope(message: Message, { from, to }: Effects): AppliedChanges["envelope"] {
+  if (from === undefined && to === undefined) return nothing.envelope;
+  const { reversePath, recipients } = message.envelope;
+  const newPath = from === undefined ? reversePath : from === null ? null : parseMailbox(from);
+  let mailboxes: readonly Mailbox[] = recipients.map((recipient) => recipient.mailbox);
+  const added: Mailbox[] = [];
+  let removed: readonly Mailbox[] = [];
+  if (to !== undefined) {
+    if (to.length > recipientsMax) throw new Fault("script.action-invalid", `Cannot send to ${to.length} recipients: at most ${recipientsMax}`);
+    const wanted: Mailbox[] = [];
+    for (const mailbox of to.map(parseMailbox)) {
+      if (wanted.some((other) => sameMailbox(other, mailbox))) continue;
+      wanted.push(mailbox);
+      if (!mailboxes.some((other) => sameMailbox(other, mailbox))) added.push(mailbox);
+    }
+    removed = mailboxes.filter((mailbox) => !wanted.some((other) => sameMailbox(other, mailbox)));
+    mailboxes = wanted;
+  }
+  message.envelope = { reversePath: newPath, recipients: mailboxes.map((mailbox) => ({ mailbox })) };
+  return { ...(from === undefined ? {} : { from }), added: added.map(formatMailbox), removed: removed.map(formatMailbox) };
+}
+
+function applyFields(message: Message, results: readonly FieldResult[]): FieldChange[] {
+  const originals = message.header.fields;
+  const kept = new Set<number>();
+  const fields: Field[] = results.map((result) => {
+    if (typeof result !== "number") return createField(result[0], result[1]);
+    const original = originals[result];
+    if (!original || kept.has(result)) throw new Fault("script.action-invalid", `Cannot keep field ${result}: there is no such field, or it was kept already`);
+    kept.add(result);
+    return original;
+  });
+  message.header = new Header(fields);
+  return describeFieldChanges(originals, results);
+}
+
+/** Pairs what was written with what went: a new field of the same name as one that went is a change of it. */
+function describeFieldChanges(originals: readonly Field[], results: readonly FieldResult[]): FieldChange[] {
+  const kept = new Set(results.filter((result) => typeof result === "number"));
+  const gone = originals.filter((_, index) => !kept.has(index));
+  const changes: FieldChange[] = [];
+  for (const result of results) {
+    if (typeof result === "number") continue;
+    const [name, after] = result;
+    const at = gone.findIndex((field) => field.name.toLowerCase() === name.toLowerCase());
+    if (at === -1) changes.push({ op: "add", name, after });
+    else changes.push({ op: "set", name, before: shown(gone.splice(at, 1)[0]!), after });
+  }
+  for (const field of gone) changes.push({ op: "remove", name: field.name, before: shown(field) });
+  return changes;
+}
+
+function shown(field: Field): string {
+  return decodeWords(fieldValue(field));
+}
+
+async function spliceBody(body: Body, splices: readonly BodySplice[]): Promise<Body> {
+  const octets = await body.octets();
+  const pieces: Uint8Array[] = [];
+  let at = 0;
+  for (const { start, end, octets: inserted } of splices) {
+    if (!(Number.isInteger(start) && Number.isInteger(end) && at <= start && start <= end && end <= octets.length)) {
+      throw new Fault("script.action-invalid", `Cannot edit octets ${start} to ${end} of a body of ${octets.length}`);
+    }
+    pieces.push(octets.subarray(at, start), inserted);
+    at = end;
+  }
+  pieces.push(octets.subarray(at));
+  const edited = Buffer.concat(pieces);
+  if (hasBareLineEnd(edited)) throw new Fault("script.action-invalid", "Cannot write a body with a CR, LF or NUL that stands alone");
+  return inlineBody(edited);
+}
+
+function hasBareLineEnd(octets: Buffer): boolean {
+  for (let at = octets.indexOf(0x0a); at !== -1; at = octets.indexOf(0x0a, at + 1)) if (octets[at - 1] !== 0x0d) return true;
+  for (let at = octets.indexOf(0x0d); at !== -1; at = octets.indexOf(0x0d, at + 1)) if (octets[at + 1] !== 0x0a) return true;
+  return octets.includes(0);
+}

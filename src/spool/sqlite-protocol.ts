@@ -1,0 +1,69 @@
+/** What goes between the spool (sqlite.ts) and the thread that holds its database (sqlite-worker.ts): one batch there, one answer back. */
+import type { Mailbox } from "../mail/mailbox.ts";
+import type { FaultCode } from "../platform/fault.ts";
+import type { QueueEntry, RecipientUpdate, SpoolCounts } from "./spool.ts";
+import type { StoredMessage } from "./stored-message.ts";
+
+export type Operation =
+  | { readonly kind: "accept"; readonly messages: readonly StoredMessage[]; readonly nextAttemptAt: number }
+  | {
+      readonly kind: "record";
+      readonly messageId: string;
+      readonly updates: readonly RecipientUpdate[];
+      readonly reports: readonly StoredMessage[];
+    }
+  | { readonly kind: "load"; readonly messageId: string }
+  | { readonly kind: "find"; readonly messageId: string }
+  | { readonly kind: "list" };
+
+/** Operations for one transaction. `octets` holds the pieces of all their messages, one behind the other, in the order of the operations. */
+export interface Batch {
+  readonly kind: "batch";
+  readonly operations: readonly Operation[];
+  readonly octets: ArrayBuffer;
+}
+export interface Close {
+  readonly kind: "close";
+}
+export type ToWorker = Batch | Close;
+
+/** A message as it was stored; octets are copies of their own. */
+export interface LoadedMessage {
+  readonly id: string;
+  readonly receivedAt: number;
+  readonly reversePath: Mailbox | null;
+  readonly recipients: readonly Mailbox[];
+  readonly origin: string;
+  readonly notes: string;
+  readonly header: Uint8Array;
+  readonly separator: Uint8Array;
+  readonly body: Uint8Array;
+  readonly bodyFile: string | null;
+  readonly bodyOctets: number;
+}
+
+export type Value = LoadedMessage | QueueEntry | QueueEntry[] | undefined;
+
+/** A fault as data. */
+export interface StoredFault {
+  readonly code: FaultCode;
+  readonly message: string;
+}
+export type Result = { readonly value: Value } | { readonly fault: StoredFault };
+
+/** What was found when the database was opened. */
+export interface Recovery {
+  readonly orphansRemoved: number;
+  readonly bodiesMissing: readonly { readonly messageId: string; readonly file: string }[];
+}
+
+export type FromWorker =
+  | { readonly kind: "opened"; readonly counts: SpoolCounts; readonly recovery: Recovery }
+  | { readonly kind: "refused"; readonly fault: StoredFault }
+  | { readonly kind: "results"; readonly results: readonly Result[]; readonly counts: SpoolCounts }
+  | { readonly kind: "checkpoint-failed"; readonly fault: StoredFault }
+  | { readonly kind: "closed" };
+
+export interface WorkerSetup {
+  readonly folder: string;
+}

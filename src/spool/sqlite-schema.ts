@@ -1,0 +1,106 @@
+/** The spool's database: how it is opened, what is in it, which version of that this program knows. */
+import { DatabaseSync } from "node:sqlite";
+import { describeThrown, Fault } from "../platform/fault.ts";
+
+/** Counts up with every change of the tables; a database of a later version is refused, never guessed at. */
+export const schemaVersion = 1;
+
+const schema = `
+CREATE TABLE message (
+  key INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  received_at INTEGER NOT NULL,      -- ms since the Unix epoch
+  size_octets INTEGER NOT NULL,
+  reverse_local TEXT,                -- both NULL: the null reverse-path
+  reverse_domain TEXT,
+  origin TEXT NOT NULL,              -- JSON
+  notes TEXT NOT NULL,               -- JSON
+  body_octets INTEGER NOT NULL,
+  body_file TEXT,                    -- NULL: the body is in this row
+  header BLOB,                       -- NULL: no octets
+  separator BLOB,
+  body BLOB
+) STRICT;
+CREATE INDEX message_body_file ON message (body_file) WHERE body_file IS NOT NULL;
+CREATE TABLE recipient (
+  message_key INTEGER NOT NULL REFERENCES message (key) ON DELETE CASCADE,
+  place INTEGER NOT NULL,
+  local_part TEXT NOT NULL,
+  domain TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('queued', 'delivered', 'failed')),
+  attempts INTEGER NOT NULL,
+  next_attempt_at INTEGER NOT NULL,  -- ms since the Unix epoch
+  last_outcome TEXT NOT NULL,
+  PRIMARY KEY (message_key, place)
+) STRICT, WITHOUT ROWID;
+`;
+
+/** SQLite's primary result codes that we tell apart. https://www.sqlite.org/rescode.html */
+const busy = 5;
+const locked = 6;
+const ioError = 10;
+const full = 13;
+
+/**
+ * Opens the database for this process alone, and makes its tables where there are none.
+ * @throws {Fault} `data.unusable` where it is in use, damaged, or of a later version; `spool.full`, `spool.failed`
+ */
+export function openDatabase(path: string, describeHolder: () => string): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path, { timeout: 0, enableForeignKeyConstraints: true });
+    // Exclusive before WAL: the lock is the kernel's, gone with the process, and no shared memory file is needed.
+    database.exec(
+      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384;",
+    );
+    database.exec("BEGIN IMMEDIATE");
+    const version = readVersion(database);
+    if (version > schemaVersion) {
+      throw new Fault(
+        "data.unusable",
+        `Cannot open the spool ${path}: its version is ${version}, expected ${schemaVersion} at most; a later release wrote it`,
+      );
+    }
+    if (version === 0) database.exec(`${schema} PRAGMA user_version = ${schemaVersion};`);
+    database.exec("COMMIT");
+    return database;
+  } catch (error) {
+    database?.close();
+    if (error instanceof Fault) throw error;
+    const code = resultCode(error);
+    if (code === busy || code === locked) {
+      throw new Fault(
+        "data.unusable",
+        `Cannot open the spool ${path}: ${describeHolder()}, expected nobody to use it`,
+        { cause: error },
+      );
+    }
+    if (code === full) throw databaseFault("open the spool", error);
+    throw new Fault("data.unusable", `Cannot open the spool ${path}: ${describeThrown(error)}`, { cause: error });
+  }
+}
+
+/** What SQLite threw, as a fault. */
+export function databaseFault(work: string, error: unknown): Fault {
+  if (error instanceof Fault) return error;
+  return new Fault(
+    resultCode(error) === full ? "spool.full" : "spool.failed",
+    `Cannot ${work}: ${describeThrown(error)}`,
+    { cause: error },
+  );
+}
+
+/** Whether the disk failed us: nothing this process read or wrote through the database can be trusted from then on. */
+export function isIoError(error: unknown): boolean {
+  return resultCode(error) === ioError;
+}
+
+function readVersion(database: DatabaseSync): number {
+  return Number(database.prepare("PRAGMA user_version").get()!.user_version);
+}
+
+/** The primary result code, or -1 where it is no error of SQLite. */
+function resultCode(error: unknown): number {
+  const code = error instanceof Error ? (error as Error & { errcode?: unknown }).errcode : undefined;
+  return typeof code === "number" ? code & 0xff : -1;
+}

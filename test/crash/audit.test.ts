@@ -1,0 +1,40 @@
+/** The life of a message is told from the log alone. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { formatLife, lifeOf } from "./audit.ts";
+
+const id = "01KB2C3D4E5F6G7H";
+const log = [
+  { time: "t1", level: "info", event: "session.opened", sessionId: "S1", ip: "192.0.2.1" },
+  { time: "t2", level: "info", event: "message.accepted", sessionId: "S1", messageId: id, sizeOctets: 12 },
+  { time: "t3", level: "info", event: "message.accepted", sessionId: "S1", messageId: "another" },
+  { time: "t4", level: "info", event: "session.opened", sessionId: "S2" },
+  { time: "t5", level: "info", event: "message.delivered", messageId: id, to: ["ada@example.test"] },
+  { time: "t6", level: "info", event: "session.closed", sessionId: "S1" },
+];
+const folder = mkdtempSync(join(tmpdir(), "onarrival-audit-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+test("lifeOf gives the message's lines and its session's, and nobody else's", () => {
+  expect(lifeOf(log, id).map((line) => line.time)).toEqual(["t1", "t2", "t5", "t6"]);
+});
+
+test("lifeOf of a session's id gives all that happened in it", () => {
+  expect(lifeOf(log, "S1").map((line) => line.time)).toEqual(["t1", "t2", "t3", "t6"]);
+});
+
+test("formatLife shows time, event and facts in columns", () => {
+  expect(formatLife(lifeOf(log, "S2"))).toBe("t4  info   session.opened  sessionId=S2");
+});
+
+test("audit.ts prints the life, and says with exit status 1 that an id is unknown", () => {
+  const file = join(folder, "log");
+  writeFileSync(file, `${log.map((line) => JSON.stringify(line)).join("\n")}\n{"half`);
+  const script = join(import.meta.dirname, "audit.ts");
+  expect(execFileSync(process.execPath, [script, file, id], { encoding: "utf8" }).trim().split("\n")).toHaveLength(4);
+  expect(spawnSync(process.execPath, [script, file, "01KB2C3D4E5F6G7J"]).status).toBe(1);
+  expect(spawnSync(process.execPath, [script, file]).status).toBe(2);
+});

@@ -1,0 +1,246 @@
+import { describe, expect, test } from "vitest";
+import { Dispatcher, type Observation, type ScriptRunner } from "../../../src/events/dispatcher.ts";
+import { parseRule } from "../../../src/events/rule.ts";
+import { defer, discard, proceed, refuse, settle } from "../../../src/events/verdict.ts";
+import type { Message } from "../../../src/mail/message.ts";
+import { Fault } from "../../../src/platform/fault.ts";
+import { silentLog } from "../../../src/platform/log.ts";
+import { createBinding, createManualClock, createMessage } from "../../support/events.ts";
+
+const noScripts: ScriptRunner = { run: () => Promise.reject(new Error("no script is bound")) };
+
+function createDispatcher(scripts: ScriptRunner = noScripts) {
+  const clock = createManualClock();
+  const observations: Observation[] = [];
+  const dispatcher = new Dispatcher({ log: silentLog, clock, scripts, observe: (observation) => observations.push(observation) });
+  return { dispatcher, clock, observations };
+}
+
+const script = { kind: "script", version: "sha256:1" } as const;
+const never = () => {
+  throw new Error("must not be asked");
+};
+
+describe("ask", () => {
+  test("answers proceed, without a promise, where nothing is bound", () => {
+    expect(createDispatcher().dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toBe(proceed);
+  });
+
+  test("asks in order of priority, the server's own last among equals, native before script", async () => {
+    const order: string[] = [];
+    const { dispatcher } = createDispatcher({
+      run: async (_event, _message, steps) => {
+        order.push("script");
+        return steps.map(({ binding }) => ({ binding, verdict: proceed, fault: null }));
+      },
+    });
+    const say = (word: string) => () => void order.push(word);
+    dispatcher.replaceBindings([
+      createBinding("onArrival", say("server"), { source: "server" }),
+      createBinding("onArrival", never, { source: "script", target: script }),
+      createBinding("onArrival", say("native")),
+      createBinding("onArrival", say("late"), { priority: 30_000 }),
+      createBinding("onArrival", say("first"), { priority: 0 }),
+    ]);
+    expect(await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toBe(proceed);
+    expect(order).toEqual(["first", "native", "script", "server", "late"]);
+  });
+
+  test("stays synchronous while sinks are, and waits for one that is not", async () => {
+    const { dispatcher } = createDispatcher();
+    dispatcher.replaceBindings([createBinding("onArrival", () => proceed)]);
+    expect(dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toBe(proceed);
+    dispatcher.replaceBindings([createBinding("onArrival", async () => refuse("no")), createBinding("onArrival", never)]);
+    expect(await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({ kind: "refuse", text: "no" });
+  });
+
+  test("a verdict other than proceed ends the list and says whose it is; settle ends it too", () => {
+    const { dispatcher } = createDispatcher();
+    dispatcher.replaceBindings([createBinding("onArrival", () => discard("enough"), { id: "a" }), createBinding("onArrival", never)]);
+    expect(dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toEqual({ kind: "discard", reason: "enough", by: "a" });
+    dispatcher.replaceBindings([createBinding("onArrival", () => settle), createBinding("onArrival", never)]);
+    expect(dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toBe(settle);
+  });
+
+  test.each([
+    ["it throws at once", () => {
+      throw new Error("oops");
+    }],
+    ["its promise rejects", async () => {
+      throw new Error("oops");
+    }],
+  ])("undoes a sink's edits where %s, then onFault decides", async (_why, fail) => {
+    const { dispatcher, observations } = createDispatcher();
+    const message = createMessage("Subject: before\n\nbody\n");
+    const edit = ({ message: edited }: { message: Message }) => {
+      edited.header = edited.header.set("Subject", "after");
+      return fail();
+    };
+    dispatcher.replaceBindings([createBinding("onArrival", edit, { onFault: "proceed" }), createBinding("onArrival", () => undefined)]);
+    expect(await dispatcher.ask("onArrival", { message })).toMatchObject({ kind: "proceed" });
+    expect(message.header.get("Subject")).toBe("before");
+    expect(observations[0]).toMatchObject({ fault: { code: "sink.failed" } });
+  });
+
+  test.each([
+    ["defer", { kind: "defer", code: 451, status: "4.3.0" }],
+    ["refuse", { kind: "refuse", code: 550, status: "5.3.0" }],
+    ["quarantine", { kind: "quarantine" }],
+    ["proceed", { kind: "proceed" }],
+  ] as const)("onFault %s", (onFault, verdict) => {
+    const { dispatcher } = createDispatcher();
+    dispatcher.replaceBindings([createBinding("onArrival", never, { onFault })]);
+    expect(dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject(verdict);
+  });
+
+  test("a verdict the event does not take is a fault", () => {
+    const { dispatcher, observations } = createDispatcher();
+    dispatcher.replaceBindings([createBinding("onRcptTo", () => discard("not here"))]);
+    const subject = { session: {}, transaction: {}, parameters: new Map() } as never;
+    expect(dispatcher.ask("onRcptTo", subject)).toMatchObject({ kind: "defer" });
+    expect(observations[0]?.fault?.code).toBe("verdict.not-allowed");
+  });
+
+  test("skips what is disabled, broken, used up, or whose rule does not hold", () => {
+    const { dispatcher } = createDispatcher();
+    let asked = 0;
+    dispatcher.replaceBindings([
+      createBinding("onArrival", never, { enabled: false }),
+      createBinding("onArrival", never, { target: { kind: "broken", reason: "gone" } }),
+      createBinding("onArrival", never, { rule: parseRule("RCPT TO=*@elsewhere.example") }),
+      createBinding("onArrival", () => void asked++, { rule: parseRule("RCPT TO=*@example.test"), maxFirings: 2 }),
+    ]);
+    for (let i = 0; i < 3; i++) dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") });
+    expect(asked).toBe(2);
+  });
+
+  test("suspends a binding after ten faults within a minute, and one probe brings it back", () => {
+    const { dispatcher, clock } = createDispatcher();
+    let asked = 0;
+    let works = false;
+    const moody = () => {
+      asked++;
+      if (!works) throw new Error("oops");
+    };
+    dispatcher.replaceBindings([createBinding("onArrival", moody, { id: "moody", onFault: "defer" })]);
+    const ask = () => dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") });
+    for (let i = 0; i < 12; i++) expect(ask()).toMatchObject({ kind: "defer" });
+    expect(asked).toBe(10);
+    expect(dispatcher.healthOf("moody").breaker).toBe("open");
+    clock.advance(60_000);
+    expect(ask()).toMatchObject({ kind: "defer" });
+    expect(asked).toBe(11);
+    works = true;
+    clock.advance(60_000);
+    expect(ask()).toMatchObject({ kind: "proceed" });
+    expect(dispatcher.healthOf("moody").breaker).toBe("closed");
+  });
+});
+
+describe("ask with scripts", () => {
+  test("sends consecutive scripts in one hop and goes on behind them", async () => {
+    const hops: string[][] = [];
+    const { dispatcher } = createDispatcher({
+      run: async (_event, _message, steps) => {
+        hops.push(steps.map(({ binding }) => binding.id));
+        return steps.map(({ binding }) => ({ binding, verdict: proceed, fault: null }));
+      },
+    });
+    dispatcher.replaceBindings([
+      createBinding("onArrival", never, { id: "a", target: script, priority: 1 }),
+      createBinding("onArrival", never, { id: "b", target: script, priority: 2 }),
+      createBinding("onArrival", () => undefined, { priority: 3 }),
+      createBinding("onArrival", never, { id: "c", target: script, priority: 4 }),
+    ]);
+    await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") });
+    expect(hops).toEqual([["a", "b"], ["c"]]);
+  });
+
+  test("tests a rule again where a script before it changed what the rule looks at", async () => {
+    const ran: string[] = [];
+    const { dispatcher } = createDispatcher({
+      run: async (_event, message, steps, stopOnChange) => {
+        const outcomes = [];
+        for (const { binding } of steps) {
+          ran.push(binding.id);
+          outcomes.push({ binding, verdict: proceed, fault: null });
+          if (binding.id === "a") {
+            message.header = message.header.set("Subject", "now it is spam");
+            if (stopOnChange) break;
+          }
+        }
+        return outcomes;
+      },
+    });
+    dispatcher.replaceBindings([
+      createBinding("onArrival", never, { id: "a", target: script, priority: 1 }),
+      createBinding("onArrival", never, { id: "b", target: script, priority: 2, rule: parseRule("SUBJECT=*spam*") }),
+      createBinding("onArrival", never, { id: "c", target: script, priority: 3, rule: parseRule("SUBJECT=before") }),
+    ]);
+    await dispatcher.ask("onArrival", { message: createMessage("Subject: before\n\n") });
+    expect(ran).toEqual(["a", "b"]);
+  });
+
+  test("a script's fault meets its onFault, and its verdict ends the list", async () => {
+    const fault = new Fault("script.threw", "oops");
+    const { dispatcher } = createDispatcher({
+      run: async (_event, _message, steps) => steps.map(({ binding }) => (binding.id === "a" ? { binding, verdict: proceed, fault } : { binding, verdict: defer("later"), fault: null })),
+    });
+    dispatcher.replaceBindings([
+      createBinding("onArrival", never, { id: "a", target: script, priority: 1, onFault: "proceed" }),
+      createBinding("onArrival", never, { id: "b", target: script, priority: 2 }),
+      createBinding("onArrival", never, { id: "c", priority: 3 }),
+    ]);
+    expect(await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({ kind: "defer", by: "b" });
+    expect(dispatcher.healthOf("a").lastFault).toBe(fault);
+  });
+
+  test("a sandbox that is down is the first script's fault, not a lost message", async () => {
+    const { dispatcher } = createDispatcher();
+    dispatcher.replaceBindings([createBinding("onArrival", never, { target: script })]);
+    expect(await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({ kind: "defer" });
+  });
+});
+
+describe("replaceBindings", () => {
+  test("a message in hand keeps the bindings it began with; they are released when it is done", async () => {
+    const { dispatcher } = createDispatcher();
+    let go: () => void = () => {};
+    const gate = new Promise<void>((resolve) => (go = resolve));
+    const order: string[] = [];
+    dispatcher.replaceBindings([createBinding("onArrival", () => gate, { priority: 1 }), createBinding("onArrival", () => void order.push("old"), { priority: 2 })]);
+    const asked = dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") });
+    dispatcher.replaceBindings([createBinding("onArrival", () => void order.push("new"))], () => order.push("released"));
+    dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") });
+    go();
+    await asked;
+    await Promise.resolve();
+    expect(order).toEqual(["new", "old", "released"]);
+  });
+
+  test("refuses a binding that cannot be, and keeps the former ones", () => {
+    const { dispatcher } = createDispatcher();
+    dispatcher.replaceBindings([createBinding("onArrival", () => undefined, { id: "kept" })]);
+    expect(() => dispatcher.replaceBindings([createBinding("onArrival", never, { priority: 32_768 })])).toThrow(/priority 32768/);
+    expect(() => dispatcher.replaceBindings([createBinding("onAuth", never, { target: script })])).toThrow(/scripts cannot handle it/);
+    expect(dispatcher.bindingsOf("onArrival").map((binding) => binding.id)).toEqual(["kept"]);
+  });
+});
+
+describe("tell", () => {
+  test("reaches every binding, and what one throws is its own affair", async () => {
+    const { dispatcher } = createDispatcher();
+    const told: string[] = [];
+    dispatcher.replaceBindings([
+      createBinding("onTrack", never, { id: "bad" }),
+      createBinding("onTrack", async () => never(), { id: "worse" }),
+      createBinding("onTrack", ({ step }: { step: string }) => void told.push(step)),
+    ]);
+    dispatcher.tell("onTrack", { messageId: "m", step: "received", code: 1000, at: 0, facts: {} });
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(told).toEqual(["received"]);
+    expect(dispatcher.healthOf("bad").faults).toBe(1);
+    expect(dispatcher.healthOf("worse").faults).toBe(1);
+  });
+});

@@ -1,0 +1,72 @@
+import { describe, expect, test } from "vitest";
+import { MailDataReceiver } from "../../../src/inbound/mail-data.ts";
+import { createMemorySpool } from "../../../src/spool/memory.ts";
+
+const limits = { sizeOctetsMax: 1_000, headerOctetsMax: 200, lineEnds: "refuse" } as const;
+
+/** Feeds `text` in pieces of every size from one octet up, and gives what came of it; all ways must agree. */
+async function receive(text: string, options: Partial<{ sizeOctetsMax: number; headerOctetsMax: number; lineEnds: "refuse" | "normalize" }> = {}) {
+  const octets = Buffer.from(text, "latin1");
+  const results = new Set<string>();
+  for (const step of [1, 2, 3, 7, Math.max(1, octets.length)]) {
+    const receiver = new MailDataReceiver(createMemorySpool().createBody(), { ...limits, ...options });
+    for (let at = 0; at < octets.length; at += step) await receiver.write(octets.subarray(at, at + step));
+    try {
+      const { header, separator, body } = await receiver.finish();
+      results.add(JSON.stringify([header.octets.toString("latin1"), separator.toString("latin1"), (await body.octets()).toString("latin1")]));
+    } catch (error) {
+      results.add((error as { code: string }).code);
+    }
+  }
+  expect([...results]).toHaveLength(1);
+  const [result] = results;
+  return result!.startsWith("[") ? (JSON.parse(result!) as [string, string, string]) : result;
+}
+
+describe("MailDataReceiver", () => {
+  test.each([
+    ["header and body", "A: b\r\nC: d\r\n\r\nbody\r\n", ["A: b\r\nC: d\r\n", "\r\n", "body\r\n"]],
+    ["no body", "A: b\r\n\r\n", ["A: b\r\n", "\r\n", ""]],
+    ["no empty line", "A: b\r\n", ["A: b\r\n", "", ""]],
+    ["no header but an empty line", "\r\nbody\r\n", ["", "\r\n", "body\r\n"]],
+    ["no header at all", "just words\r\n\r\nmore\r\n", ["", "\r\n", "just words\r\n\r\nmore\r\n"]],
+    ["nothing", "", ["", "", ""]],
+    ["an empty line inside the body", "A: b\r\n\r\none\r\n\r\ntwo\r\n", ["A: b\r\n", "\r\n", "one\r\n\r\ntwo\r\n"]],
+    ["8-bit octets", "A: \xe9\r\n\r\n\xff\x80\r\n", ["A: \xe9\r\n", "\r\n", "\xff\x80\r\n"]],
+  ])("parts %s", async (_why, text, expected) => {
+    expect(await receive(text)).toEqual(expected);
+  });
+
+  test.each([
+    ["a bare LF in the body", "A: b\r\n\r\none\ntwo\r\n", "message.bare-line-end"],
+    ["a bare LF in the header", "A: b\nC: d\r\n\r\n", "message.bare-line-end"],
+    ["a bare CR", "A: b\r\n\r\none\rtwo\r\n", "message.bare-line-end"],
+    ["a CR at the very end", "A: b\r\n\r\none\r", "message.bare-line-end"],
+    ["LF CR", "A: b\r\n\r\none\n\rtwo\r\n", "message.bare-line-end"],
+    ["CR CR LF", "A: b\r\n\r\none\r\r\n", "message.bare-line-end"],
+    ["a NUL", "A: b\r\n\r\none\0\r\n", "message.nul"],
+  ])("refuses %s, however the octets come", async (_why, text, code) => {
+    expect(await receive(text)).toBe(code);
+  });
+
+  test.each([
+    ["bare LFs", "A: b\nC: d\n\none\n", ["A: b\r\nC: d\r\n", "\r\n", "one\r\n"]],
+    ["bare CRs", "A: b\r\n\r\none\rtwo\r", ["A: b\r\n", "\r\n", "one\r\ntwo\r\n"]],
+    ["both ways round", "A: b\r\n\r\none\n\rtwo\r\n", ["A: b\r\n", "\r\n", "one\r\n\r\ntwo\r\n"]],
+  ])("normalizes %s where it is told to", async (_why, text, expected) => {
+    expect(await receive(text, { lineEnds: "normalize" })).toEqual(expected);
+  });
+
+  test("takes a message of exactly the size limit and refuses one octet more", async () => {
+    const text = `A: b\r\n\r\n${"x".repeat(990)}\r\n`;
+    expect(text).toHaveLength(1_000);
+    expect(await receive(text)).toHaveLength(3);
+    expect(await receive(`x${text}`)).toBe("message.too-large");
+  });
+
+  test("takes a header of exactly its limit and refuses one octet more", async () => {
+    const header = (length: number) => `A: ${"x".repeat(length - 5)}\r\n`;
+    expect(await receive(`${header(198)}\r\n`)).toHaveLength(3);
+    expect(await receive(`${header(240)}\r\n`)).toBe("message.header-too-large");
+  });
+});
