@@ -3,6 +3,9 @@
  * everything here is plain data that goes out as JSON, with names that stay.
  */
 
+/** Name of the control socket in the data folder. */
+export const controlSocketName = "control.sock";
+
 export interface ScriptFaultView {
   readonly code: string;
   readonly message: string;

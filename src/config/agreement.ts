@@ -1,4 +1,7 @@
 /** What must hold between options that are right one by one: names that differ, a pair that belongs together, an order of times. */
+import type { EventName } from "../events/event.ts";
+import { parseRule } from "../events/rule.ts";
+import { Fault } from "../platform/fault.ts";
 import type { KeyPath } from "./locate.ts";
 import type { ConfigValues } from "./schema.ts";
 import type { Finding } from "./validate.ts";
@@ -30,13 +33,27 @@ export function checkTogether({ listeners, delivery, sinks, scripts, admin }: Co
   if (smarthost?.user != null && smarthost.password_file === null) find(["delivery", "smarthost", "password_file"], "expected a password_file beside user");
   if (smarthost?.user != null && smarthost.tls === "off") find(["delivery", "smarthost", "tls"], 'a password is not sent in the clear: expected "required" or "opportunistic"');
 
-  for (const [i, { event, events }] of sinks.entries()) {
+  for (const [i, { event, events, rule }] of sinks.entries()) {
     if (event === null && events === null) find(["sinks", i, "event"], "no event: expected event or events");
     if (event !== null && events !== null) find(["sinks", i, "events"], "event and events are both there: expected one of them");
+    for (const name of typeof rule === "string" ? (events ?? [event ?? undefined]) : []) {
+      const wrong = ruleProblem(rule!, name);
+      if (wrong !== undefined) find(["sinks", i, "rule"], wrong);
+    }
   }
 
   const { cpu, wall, heap } = scripts.limits;
   if (cpu > wall) find(["scripts", "limits", "cpu"], `expected at most scripts.limits.wall (${formatDuration(wall)}), found ${formatDuration(cpu)}`);
   if (heap >= scripts.rss_max) find(["scripts", "limits", "heap"], "expected less than scripts.rss_max");
   return findings;
+}
+
+function ruleProblem(rule: string, event: EventName | undefined): string | undefined {
+  try {
+    parseRule(rule, event);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    return error.message;
+  }
 }

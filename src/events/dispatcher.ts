@@ -48,6 +48,8 @@ export interface BindingHealth {
   readonly faults: number;
   readonly breaker: BreakerState;
   readonly lastFault: Fault | null;
+  /** Milliseconds since the Unix epoch; 0 without one. */
+  readonly lastFaultAt: number;
 }
 
 export interface DispatcherOptions {
@@ -62,6 +64,7 @@ interface Health {
   firings: number;
   faults: number;
   lastFault: Fault | null;
+  lastFaultAt: number;
   readonly breaker: Breaker;
   context: SinkContext;
 }
@@ -115,8 +118,9 @@ export class Dispatcher {
 
   healthOf(bindingId: string): BindingHealth {
     const health = this.#health.get(bindingId);
-    if (!health) return { firings: 0, faults: 0, breaker: "closed", lastFault: null };
-    return { firings: health.firings, faults: health.faults, breaker: health.breaker.state, lastFault: health.lastFault };
+    if (!health) return { firings: 0, faults: 0, breaker: "closed", lastFault: null, lastFaultAt: 0 };
+    const { firings, faults, lastFault, lastFaultAt } = health;
+    return { firings, faults, breaker: health.breaker.state, lastFault, lastFaultAt };
   }
 
   /** Asks the bindings of an event. Without a promise where no sink needed one. Never throws for what a sink does. */
@@ -277,6 +281,7 @@ export class Dispatcher {
     const fault = asFault(error);
     health.faults++;
     health.lastFault = fault;
+    health.lastFaultAt = this.#options.clock.now();
     this.#options.log.error(binding.target.kind === "script" ? "script.failed" : "sink.failed", {
       event,
       binding: binding.id,
@@ -301,7 +306,7 @@ export class Dispatcher {
   #healthFor(binding: Binding): Health {
     let health = this.#health.get(binding.id);
     if (!health) {
-      health = { firings: 0, faults: 0, lastFault: null, breaker: new Breaker(this.#options.clock, this.#options.breaker), context: this.#contextOf(binding) };
+      health = { firings: 0, faults: 0, lastFault: null, lastFaultAt: 0, breaker: new Breaker(this.#options.clock, this.#options.breaker), context: this.#contextOf(binding) };
       this.#health.set(binding.id, health);
     }
     return health;

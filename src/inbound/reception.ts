@@ -31,7 +31,8 @@ export interface ReceptionOptions {
   readonly log: Log;
   /** Called with a message in custody: from here on it is the queue's. */
   readonly enqueue: (message: Message) => void;
-  readonly count?: (result: ArrivalResult) => void;
+  readonly count?: (result: ArrivalResult, sizeOctets: number) => void;
+  readonly countSession?: () => void;
 }
 
 /** A reply, and whether the connection ends with it. */
@@ -54,6 +55,7 @@ export class Reception {
 
   /** A client is here; null lets it in. */
   async connect(session: InboundSession): Promise<Answer | null> {
+    this.#options.countSession?.();
     const sessions = (this.#sessionsByClient.get(session.ip) ?? 0) + 1;
     this.#sessionsByClient.set(session.ip, sessions);
     if (sessions > this.#listener.limits.connectionsPerClientMax) {
@@ -276,7 +278,7 @@ export class Reception {
       refused: "refused",
       deferred: "deferredAtArrival",
     };
-    this.#options.count?.(result);
+    this.#options.count?.(result, message.sizeOctets);
     this.#options.log.info(`message.${result}`, {
       message: message.id,
       session: session.id,
@@ -296,7 +298,7 @@ export class Reception {
     const answer = answerOf(error);
     const code = error instanceof Fault ? error.code : "bug";
     const client = error instanceof Fault && error.blame === "client";
-    this.#options.count?.(answer.code >= 500 ? "refused" : "deferred");
+    this.#options.count?.(answer.code >= 500 ? "refused" : "deferred", 0);
     this.#options.log[client ? "info" : "error"](answer.code >= 500 ? "message.refused" : "message.deferred", {
       message: messageId,
       session: session.id,

@@ -48,7 +48,9 @@ export function encodeUnstructured(value: string): string {
   const needs = (word: string) => /[^\x09\x20-\x7e]/.test(word) || word.includes("=?");
   const first = words.findIndex(needs);
   const last = words.findLastIndex(needs);
-  return words.slice(0, first).join("") + encodeWords(words.slice(first, last + 1).join("")) + words.slice(last + 1).join("");
+  return (
+    words.slice(0, first).join("") + encodeWords(words.slice(first, last + 1).join("")) + words.slice(last + 1).join("")
+  );
 }
 
 /** Text as one or more UTF-8 encoded words joined by a space, none split inside a character. */
@@ -73,7 +75,11 @@ function encodeOne(text: string): string {
   let quoted = "";
   for (const octet of octets) {
     // Safe in every context, phrase included. RFC 2047 §5 (3).
-    quoted += /[A-Za-z0-9!*+/-]/.test(String.fromCharCode(octet)) ? String.fromCharCode(octet) : octet === 0x20 ? "_" : `=${octet.toString(16).toUpperCase().padStart(2, "0")}`;
+    quoted += /[A-Za-z0-9!*+/-]/.test(String.fromCharCode(octet))
+      ? String.fromCharCode(octet)
+      : octet === 0x20
+        ? "_"
+        : `=${octet.toString(16).toUpperCase().padStart(2, "0")}`;
   }
   return quoted.length <= base64.length ? `=?UTF-8?Q?${quoted}?=` : `=?UTF-8?B?${base64}?=`;
 }

@@ -82,9 +82,10 @@ export class Header {
     return new Header(placed ? fields : [...terminated(fields), fresh]);
   }
 
+  /** Without every field of that name; lines that are no field stay. */
   remove(name: string): Header {
     const wanted = name.toLowerCase();
-    return new Header(this.fields.filter((field) => field.name.toLowerCase() !== wanted));
+    return new Header(this.fields.filter((field) => field.name === "" || field.name.toLowerCase() !== wanted));
   }
 
   #named(name: string): readonly Field[] {
@@ -106,7 +107,10 @@ export class Header {
 /** A field to be put into a header. @throws {Fault} `header.field-name`, `header.field-value` */
 export function createField(name: string, value: string): Field {
   if (!fieldName.test(name) || name.length > nameLengthMax) {
-    throw new Fault("header.field-name", `Cannot write a field named ${JSON.stringify(name.slice(0, 80))}: expected 1 to ${nameLengthMax} printable ASCII characters without colon`);
+    throw new Fault(
+      "header.field-name",
+      `Cannot write a field named ${JSON.stringify(name.slice(0, 80))}: expected 1 to ${nameLengthMax} printable ASCII characters without colon`,
+    );
   }
   if (/[\r\n\0]/.test(value)) {
     throw new Fault("header.field-value", `Cannot write the field ${name}: its value holds CR, LF or NUL`);
@@ -124,14 +128,21 @@ export function fieldValue(field: Field): string {
   const raw = field.octets.subarray(field.name.length);
   const text = isAscii(raw) ? raw.toString("latin1") : decodeUtf8OrLatin1(raw);
   const colon = text.indexOf(":");
-  return text.slice(colon + 1).replace(/\r?\n(?=[ \t])/g, "").trim();
+  return text
+    .slice(colon + 1)
+    .replace(/\r?\n(?=[ \t])/g, "")
+    .trim();
 }
 
 /**
  * Splits mail data into header and body. Lossless: `header.octets + separator + body` is what came in. Where the very first line is
  * no field there is no header, and `separator` is a line end that the message needs before its body (RFC 5322 §3.5) and did not have.
  */
-export function splitMessage(data: Buffer): { readonly header: Header; readonly separator: Buffer; readonly body: Buffer } {
+export function splitMessage(data: Buffer): {
+  readonly header: Header;
+  readonly separator: Buffer;
+  readonly body: Buffer;
+} {
   const { fields, end } = scanFields(data);
   if (fields.length > 0 && fields[0]!.name === "" && !/^>?From /.test(fields[0]!.octets.toString("latin1", 0, 6))) {
     return { header: Header.empty, separator: crlf, body: data };
@@ -199,7 +210,10 @@ function fold(line: string): string {
   lines.push(current);
   for (const folded of lines) {
     if (Buffer.byteLength(folded) > lineOctetsMax) {
-      throw new Fault("header.field-value", `Cannot write a field with a word of more than ${lineOctetsMax} octets: there is no place to fold it`);
+      throw new Fault(
+        "header.field-value",
+        `Cannot write a field with a word of more than ${lineOctetsMax} octets: there is no place to fold it`,
+      );
     }
   }
   return lines.join("\r\n");

@@ -24,7 +24,8 @@ const international = "\\u0080-\\ud7ff\\ue000-\\u{10ffff}";
 const atext = `A-Za-z0-9!#$%&'*+/=?^_\`{|}~\\-${international}`;
 const dotString = new RegExp(`^[${atext}]+(?:\\.[${atext}]+)*$`, "u");
 const quotedString = new RegExp(`^"((?:[\\x20\\x21\\x23-\\x5b\\x5d-\\x7e${international}]|\\\\[\\x20-\\x7e])*)"$`, "u");
-const hostName = /^(?=.{1,255}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
+const hostName =
+  /^(?=.{1,255}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
 const addressLiteral = /^\[(?:(?<four>[\d.]{7,15})|IPv6:(?<six>[0-9A-Fa-f:.]{2,45}))\]$/i;
 
 /**
@@ -32,22 +33,36 @@ const addressLiteral = /^\[(?:(?<four>[\d.]{7,15})|IPv6:(?<six>[0-9A-Fa-f:.]{2,4
  * @throws {Fault} `address.syntax`, `address.too-long`
  */
 export function parseMailbox(text: string): Mailbox {
-  const at = text.startsWith('"') ? text.indexOf('@', closingQuote(text)) : text.indexOf("@");
-  if (at < 1) throw new Fault("address.syntax", `Cannot read the address ${quoteForLog(text)}: expected local-part@domain`);
+  const at = text.startsWith('"') ? text.indexOf("@", closingQuote(text)) : text.indexOf("@");
+  if (at < 1)
+    throw new Fault("address.syntax", `Cannot read the address ${quoteForLog(text)}: expected local-part@domain`);
   const localText = text.slice(0, at);
   const domainText = text.slice(at + 1);
   const localPart = dotString.test(localText) ? localText : quotedString.exec(localText)?.[1]?.replace(/\\(.)/gu, "$1");
   if (localPart === undefined || localPart === "") {
-    throw new Fault("address.syntax", `Cannot read the local part of ${quoteForLog(text)}: expected a dot-string or a quoted string`);
+    throw new Fault(
+      "address.syntax",
+      `Cannot read the local part of ${quoteForLog(text)}: expected a dot-string or a quoted string`,
+    );
   }
   if (Buffer.byteLength(localText) > localPartOctetsMax) {
-    throw new Fault("address.too-long", `Cannot take the local part of ${quoteForLog(text)}: longer than ${localPartOctetsMax} octets`);
+    throw new Fault(
+      "address.too-long",
+      `Cannot take the local part of ${quoteForLog(text)}: longer than ${localPartOctetsMax} octets`,
+    );
   }
   if (Buffer.byteLength(domainText) > domainOctetsMax) {
-    throw new Fault("address.too-long", `Cannot take the domain of ${quoteForLog(text)}: longer than ${domainOctetsMax} octets`);
+    throw new Fault(
+      "address.too-long",
+      `Cannot take the domain of ${quoteForLog(text)}: longer than ${domainOctetsMax} octets`,
+    );
   }
   const domain = normalizeDomain(domainText);
-  if (domain === undefined) throw new Fault("address.syntax", `Cannot read the domain of ${quoteForLog(text)}: expected a host name or [address]`);
+  if (domain === undefined)
+    throw new Fault(
+      "address.syntax",
+      `Cannot read the domain of ${quoteForLog(text)}: expected a host name or [address]`,
+    );
   return { localPart, domain };
 }
 
@@ -64,7 +79,8 @@ export function tryParseMailbox(text: string): Mailbox | undefined {
 export function normalizeDomain(text: string): string | undefined {
   if (text.startsWith("[")) return isAddressLiteral(text) ? text.toLowerCase() : undefined;
   if (hostName.test(text)) return text.toLowerCase();
-  if (!/[^\x00-\x7f]/.test(text)) return undefined;
+  // What domainToASCII would cut off or decode ("/x", "%61") is no part of a domain.
+  if (!/[^\x00-\x7f]/.test(text) || /[\x00-\x2c/\x3a-\x40\x5b-\x60\x7b-\x7f]/.test(text)) return undefined;
   const ascii = domainToASCII(text);
   return ascii !== "" && hostName.test(ascii) ? ascii : undefined;
 }

@@ -96,7 +96,13 @@ export class Message {
   }
 
   snapshot(): MessageState {
-    return { envelope: this.envelope, header: this.header, separator: this.separator, body: this.body, notes: this.notes };
+    return {
+      envelope: this.envelope,
+      header: this.header,
+      separator: this.separator,
+      body: this.body,
+      notes: this.notes,
+    };
   }
 
   restore(state: MessageState): void {

@@ -25,7 +25,8 @@ export function parseForwardPath(text: string): Mailbox {
     throw new Fault("path.too-long", `Cannot take the path ${quoteForLog(text)}: longer than ${pathOctetsMax} octets`);
   }
   if (!text.startsWith("<")) return parseMailbox(text);
-  if (!text.endsWith(">")) throw new Fault("path.syntax", `Cannot read the path ${quoteForLog(text)}: expected <local-part@domain>`);
+  if (!text.endsWith(">"))
+    throw new Fault("path.syntax", `Cannot read the path ${quoteForLog(text)}: expected <local-part@domain>`);
   const inner = text.slice(1, -1);
   // RFC 5321 appendix C: "@one,@two:user@three" names relays nobody should obey any more.
   const route = /^(@[^:"]*):/.exec(inner);

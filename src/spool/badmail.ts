@@ -1,11 +1,12 @@
 /** Badmail: messages kept apart, each in a folder of its own with the reason beside it, until somebody releases or removes them. */
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { idPattern } from "../mail/ids.ts";
 import { formatMailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
 import { formatReversePath } from "../mail/path.ts";
-import { syncFolder, writeDurably } from "../platform/durable-file.ts";
+import { writeDurably } from "../platform/durable-file.ts";
+import { makeFolderDurably } from "../platform/durable-folder.ts";
 
 /** Why a message is here. */
 export interface BadMailReason {
@@ -31,7 +32,7 @@ export class BadMail {
     if (!idPattern.test(message.id))
       throw new Error(`Cannot keep a message under the name ${JSON.stringify(message.id)}: expected a message id`);
     const folder = join(this.folder, message.id);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolderDurably(folder);
     try {
       const chunks: Buffer[] = [];
       for await (const chunk of message.chunks()) chunks.push(chunk);
@@ -47,7 +48,6 @@ export class BadMail {
         origin: message.origin,
       };
       await writeDurably(join(folder, "reason.json"), [Buffer.from(`${JSON.stringify(record, null, 2)}\n`)]);
-      await syncFolder(this.folder);
     } catch (error) {
       await rm(folder, { recursive: true, force: true }).catch(() => {});
       throw error;

@@ -16,7 +16,9 @@ export interface LifeLine {
 /** The lines about `id`, in the order of the log; those of its session too, where a line names one. */
 export function lifeOf(log: readonly LogLine[], id: string): LifeLine[] {
   const own = log.filter((line) => mentions(line, id));
-  const sessions = new Set(own.map((line) => line.sessionId).filter((session) => typeof session === "string" && session !== id));
+  const sessions = new Set(
+    own.map((line) => line.sessionId).filter((session) => typeof session === "string" && session !== id),
+  );
   const lines = log.filter((line) => own.includes(line) || (sessions.has(line.sessionId) && !isAboutAnother(line, id)));
   return lines.map((line) => {
     const { time, level, event, ...facts } = line;
@@ -33,7 +35,9 @@ export function lifeOf(log: readonly LogLine[], id: string): LifeLine[] {
 
 export function formatLife(life: readonly LifeLine[]): string {
   const width = Math.max(0, ...life.map((line) => line.event.length));
-  return life.map((line) => `${line.time}  ${line.level.padEnd(5)}  ${line.event.padEnd(width)}  ${line.facts}`.trimEnd()).join("\n");
+  return life
+    .map((line) => `${line.time}  ${line.level.padEnd(5)}  ${line.event.padEnd(width)}  ${line.facts}`.trimEnd())
+    .join("\n");
 }
 
 /** Whether any fact of the line is the id, alone or in a list. */

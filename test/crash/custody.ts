@@ -69,7 +69,8 @@ export function auditCustody({ journal, delivered, queuedIds, kills }: CustodyEv
     const times = found.map((one) => one.writtenAt).sort((one, other) => one - other);
     for (let i = 1; i < times.length; i++) {
       const [before, after] = [times[i - 1]!, times[i]!];
-      if (!kills.some((kill) => before <= kill.to && after >= kill.from)) violations.push(`${key}: delivered twice without a kill in between`);
+      if (!kills.some((kill) => before <= kill.to && after >= kill.from))
+        violations.push(`${key}: delivered twice without a kill in between`);
     }
   }
 
@@ -99,17 +100,24 @@ export function readDelivered(mailFolder: string): Delivered[] {
   return delivered;
 }
 
-function auditAccepted(message: Accepted, copies: ReadonlyMap<string, readonly Delivered[]>, queuedIds: ReadonlySet<string>): string[] {
+function auditAccepted(
+  message: Accepted,
+  copies: ReadonlyMap<string, readonly Delivered[]>,
+  queuedIds: ReadonlySet<string>,
+): string[] {
   const violations: string[] = [];
   for (const user of message.users) {
     const found = copies.get(`${message.marker} ${user}`);
     if (found === undefined) {
-      if (!queuedIds.has(message.id)) violations.push(`${message.marker} (${message.id}) for ${user}: answered 250, neither delivered nor queued`);
+      if (!queuedIds.has(message.id))
+        violations.push(`${message.marker} (${message.id}) for ${user}: answered 250, neither delivered nor queued`);
       continue;
     }
     for (const copy of found) {
-      if (copy.bodyHash !== message.bodyHash) violations.push(`${message.marker} (${message.id}) for ${user}: the body differs from what was sent`);
-      if (!copy.edited) violations.push(`${message.marker} (${message.id}) for ${user}: delivered without the script's edits`);
+      if (copy.bodyHash !== message.bodyHash)
+        violations.push(`${message.marker} (${message.id}) for ${user}: the body differs from what was sent`);
+      if (!copy.edited)
+        violations.push(`${message.marker} (${message.id}) for ${user}: delivered without the script's edits`);
     }
   }
   return violations;

@@ -18,7 +18,15 @@ export interface KillRun {
   readonly seconds: number;
 }
 
-export async function runKills({ kills, seed, sessions = 6 }: { readonly kills: number; readonly seed: number; readonly sessions?: number }): Promise<KillRun> {
+export async function runKills({
+  kills,
+  seed,
+  sessions = 6,
+}: {
+  readonly kills: number;
+  readonly seed: number;
+  readonly sessions?: number;
+}): Promise<KillRun> {
   const began = performance.now();
   const random = createRandom(seed);
   const windows: KillWindow[] = [];
@@ -51,7 +59,12 @@ export async function runKills({ kills, seed, sessions = 6 }: { readonly kills: 
     await load.stop();
     await site.drained();
     const queuedIds = new Set(await site.queuedIds());
-    const report = auditCustody({ journal: load.journal, delivered: readDelivered(join(site.dataFolder, "mail/example.test")), queuedIds, kills: windows });
+    const report = auditCustody({
+      journal: load.journal,
+      delivered: readDelivered(join(site.dataFolder, "mail/example.test")),
+      queuedIds,
+      kills: windows,
+    });
     startsMs.sort((one, other) => one - other);
     return {
       report,
@@ -68,17 +81,29 @@ export async function runKills({ kills, seed, sessions = 6 }: { readonly kills: 
 }
 
 /** The counts as lines for people. */
-export function formatKillRun({ report, kills, killsWhileStarting, startMsMedian, startMsMax, seconds }: KillRun): string {
+export function formatKillRun({
+  report,
+  kills,
+  killsWhileStarting,
+  startMsMedian,
+  startMsMax,
+  seconds,
+}: KillRun): string {
   return [
     `${kills} kills -9 under load in ${seconds} s (${killsWhileStarting} of them while the server was starting); start to ready: median ${startMsMedian} ms, longest ${startMsMax} ms`,
     `answered 250: ${report.accepted} (bodies above 256 KiB: ${report.largeBodies}) · answered 4yz or 5yz: ${report.refused} · without an answer: ${report.inDoubt} (delivered after all: ${report.inDoubtDelivered})`,
     `deliveries found: ${report.deliveries} · still queued: ${report.queued} · duplicates from kill windows: ${report.duplicates}`,
-    report.violations.length === 0 ? "lost: 0, wrong: 0" : `VIOLATIONS: ${report.violations.length}\n  ${report.violations.slice(0, 20).join("\n  ")}`,
+    report.violations.length === 0
+      ? "lost: 0, wrong: 0"
+      : `VIOLATIONS: ${report.violations.length}\n  ${report.violations.slice(0, 20).join("\n  ")}`,
   ].join("\n");
 }
 
 if (import.meta.main) {
-  const run = await runKills({ kills: Number(process.argv[2] ?? 50), seed: Number(process.argv[3] ?? Date.now() % 1_000_000) });
+  const run = await runKills({
+    kills: Number(process.argv[2] ?? 50),
+    seed: Number(process.argv[3] ?? Date.now() % 1_000_000),
+  });
   process.stdout.write(`${formatKillRun(run)}\n`);
   process.exitCode = run.report.violations.length === 0 ? 0 : 1;
 }

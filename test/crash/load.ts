@@ -114,11 +114,15 @@ export class Load {
 }
 
 /** Header and body of one message; a few are large, for several recipients, or ask to be refused. */
-function composeMessage(marker: string, random: () => number): Omit<Accepted, "id"> & { readonly submission: Submission } {
+function composeMessage(
+  marker: string,
+  random: () => number,
+): Omit<Accepted, "id"> & { readonly submission: Submission } {
   const kind = random();
   const wish = kind < 0.02 ? "refuse " : kind < 0.04 ? "defer " : "";
   const users = random() < 0.2 ? ["ada", "grace"] : [["ada", "grace", "alan", "edsger"][Math.floor(random() * 4)]!];
-  const bodyOctets = random() < 0.05 ? largeBodyOctets + Math.floor(random() * 200_000) : 200 + Math.floor(random() * 6_000);
+  const bodyOctets =
+    random() < 0.05 ? largeBodyOctets + Math.floor(random() * 200_000) : 200 + Math.floor(random() * 6_000);
   const body = Buffer.from(`${marker}\r\n${filler.slice(0, bodyOctets)}\r\n`);
   const header = [
     "From: Sender <sender@example.org>",
@@ -146,7 +150,9 @@ export function hashBody(body: Buffer): string {
 }
 
 /** Lines of 70 characters that differ from one another, some with a leading dot (RFC 5321 §4.5.2). */
-const filler = Array.from({ length: 7_000 }, (_, line) => `${line % 17 === 0 ? "." : ""}line ${line} `.padEnd(70, "abcdefghij")).join("\r\n");
+const filler = Array.from({ length: 7_000 }, (_, line) =>
+  `${line % 17 === 0 ? "." : ""}line ${line} `.padEnd(70, "abcdefghij"),
+).join("\r\n");
 
 /** Mulberry32: the same numbers for the same seed. */
 export function createRandom(seed: number): () => number {

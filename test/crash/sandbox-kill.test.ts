@@ -5,7 +5,9 @@ import { processesBelow, Site } from "../support/site.ts";
 import { auditCustody, readDelivered } from "./custody.ts";
 import { editingScript, Load } from "./load.ts";
 
-test("the server answers 250 and edits every message while its sandbox processes are killed under load", { timeout: 120_000 }, async () => {
+test("the server answers 250 and edits every message while its sandbox processes are killed under load", {
+  timeout: 120_000,
+}, async () => {
   const site = await Site.start({ scripts: { "edit.ts": `export const onFault = "proceed";\n${editingScript}` } });
   const load = new Load({ port: site.smtpPort, sessions: 6, seed: 8 });
   try {

@@ -24,7 +24,8 @@ describe("checkSyncOrder", () => {
     folderSync: "12 fsync(31</d/bodies>) = 0",
     largeRecord: '11 pwrite64(20</d/spool.db-wal>, "\\0 01KB2C3D4E5F6G7H \\0 01KB2C3D4E5F6G7J b1", 4096, 4176) = 4096',
     largeSync: "11 fdatasync(20</d/spool.db-wal>) = 0",
-    largeReply: '10 writev(25<TCP:[127.0.0.1:1->127.0.0.1:2]>, [{iov_base="250 2.0.0 queued as 01KB2C3D4E5F6G7J\\r\\n", iov_len=38}], 1) = 38',
+    largeReply:
+      '10 writev(25<TCP:[127.0.0.1:1->127.0.0.1:2]>, [{iov_base="250 2.0.0 queued as 01KB2C3D4E5F6G7J\\r\\n", iov_len=38}], 1) = 38',
     afterwards: '12 write(40</d/mail/example.test/ada/tmp/x>, "second", 65536) = 65536',
   };
   type Step = keyof typeof sound;
@@ -32,24 +33,65 @@ describe("checkSyncOrder", () => {
   const check = (trace: readonly string[]) => checkSyncOrder(trace.join("\n"), [small, large], "/d");
   const without = (...gone: Step[]) => steps.filter((step) => !gone.includes(step)).map((step) => sound[step]);
   /** The step done only behind another. */
-  const late = (step: Step, behind: Step) => steps.filter((one) => one !== step).flatMap((one) => (one === behind ? [sound[one], sound[step]] : [sound[one]]));
+  const late = (step: Step, behind: Step) =>
+    steps.filter((one) => one !== step).flatMap((one) => (one === behind ? [sound[one], sound[step]] : [sound[one]]));
 
   test.each<[why: string, trace: readonly string[], violation: RegExp | undefined]>([
     ["the order of RELIABILITY P1", without(), undefined],
     ["no reply was seen", without("smallReply"), /7H \(first\): no reply/],
-    ["the log was never synced", without("smallSyncBegins", "smallSyncEnds"), /7H \(first\): answered before the write-ahead log was synced/],
-    ["the sync had begun but not returned", late("smallSyncEnds", "smallReply"), /7H \(first\): answered before the write-ahead log was synced/],
-    ["the sync began before the record", late("smallRecord", "smallSyncEnds"), /7H \(first\): answered before the write-ahead log was synced/],
+    [
+      "the log was never synced",
+      without("smallSyncBegins", "smallSyncEnds"),
+      /7H \(first\): answered before the write-ahead log was synced/,
+    ],
+    [
+      "the sync had begun but not returned",
+      late("smallSyncEnds", "smallReply"),
+      /7H \(first\): answered before the write-ahead log was synced/,
+    ],
+    [
+      "the sync began before the record",
+      late("smallRecord", "smallSyncEnds"),
+      /7H \(first\): answered before the write-ahead log was synced/,
+    ],
     ["the record came behind the reply", late("smallRecord", "smallReply"), /7H \(first\): answered before its record/],
-    ["another message's sync is no sync of this one", without("largeSync"), /7J \(second\): answered before the write-ahead log was synced/],
-    ["the sync failed", without().map((line) => (line === sound.largeSync ? line.replace("= 0", "= -1 EIO (Input/output error)") : line)), /7J .* synced/],
-    ["the body was never synced", without("bodySync"), /7J \(second\): its record was written before its body file was synced/],
-    ["the body was written on behind its sync", late("bodyEnd", "bodySync"), /7J \(second\): its record was written before its body file was synced/],
-    ["the body was synced behind its record", late("bodySync", "largeRecord"), /7J \(second\): its record was written before its body file was synced/],
+    [
+      "another message's sync is no sync of this one",
+      without("largeSync"),
+      /7J \(second\): answered before the write-ahead log was synced/,
+    ],
+    [
+      "the sync failed",
+      without().map((line) => (line === sound.largeSync ? line.replace("= 0", "= -1 EIO (Input/output error)") : line)),
+      /7J .* synced/,
+    ],
+    [
+      "the body was never synced",
+      without("bodySync"),
+      /7J \(second\): its record was written before its body file was synced/,
+    ],
+    [
+      "the body was written on behind its sync",
+      late("bodyEnd", "bodySync"),
+      /7J \(second\): its record was written before its body file was synced/,
+    ],
+    [
+      "the body was synced behind its record",
+      late("bodySync", "largeRecord"),
+      /7J \(second\): its record was written before its body file was synced/,
+    ],
     ["the folder was never synced", without("folderSync"), /7J \(second\): its record was written before the folder/],
     ["the folder was synced before the file was in it", late("created", "folderSync"), /7J \(second\): .*the folder/],
-    ["the folder was synced behind the record", late("folderSync", "largeSync"), /7J \(second\): its record was written before the folder/],
-    ["the large body was in no file", without("created", "bodyStart", "bodyEnd", "bodySync"), /7J \(second\): its body was in no file/],
+    [
+      "the folder was synced behind the record",
+      late("folderSync", "largeSync"),
+      /7J \(second\): its record was written before the folder/,
+    ],
+    [
+      "the large body was in no file",
+      without("created", "bodyStart", "bodyEnd", "bodySync"),
+      /7J \(second\): its body was in no file/,
+    ],
   ])("sees it: %s", (_why, trace, violation) => {
     const violations = check(trace);
     if (violation === undefined) expect(violations).toEqual([]);
@@ -88,7 +130,9 @@ describeWith(["strace"], "the server under strace", () => {
     }
     expect(answered.filter((message) => message.large)).toHaveLength(8);
     expect(checkSyncOrder(trace, answered, site.dataFolder)).toEqual([]);
-    process.stdout.write(`${answered.length} replies of 250, each behind its syncs (${answered.filter((message) => message.large).length} with a body file)\n`);
+    process.stdout.write(
+      `${answered.length} replies of 250, each behind its syncs (${answered.filter((message) => message.large).length} with a body file)\n`,
+    );
 
     // The same trace, doctored: had the server left out one kind of sync, the check would have said so for every message it concerns.
     const doctored = (gone: RegExp) => {
@@ -104,7 +148,9 @@ describeWith(["strace"], "the server under strace", () => {
 
 async function sendOne(client: SmtpClient, marker: string, large: boolean): Promise<Answered> {
   const body = `${marker}\r\n${"line of text\r\n".repeat(large ? 30_000 : 100)}`;
-  const data = Buffer.from(`From: <sender@example.org>\r\nSubject: ${marker}\r\nMessage-ID: <${marker}@client.example>\r\n\r\n${body}`);
+  const data = Buffer.from(
+    `From: <sender@example.org>\r\nSubject: ${marker}\r\nMessage-ID: <${marker}@client.example>\r\n\r\n${body}`,
+  );
   const reply = expectReply(await client.send({ from: "sender@example.org", to: ["ada@example.test"], data }), 250);
   const id = /^2\.0\.0 queued as ([0-9A-Z]{16})$/.exec(reply.text)?.[1];
   if (id === undefined) throw new Error(`Cannot read the id in the reply: ${reply.lines.join(" / ")}`);

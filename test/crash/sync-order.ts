@@ -30,7 +30,9 @@ export interface Answered {
 /** Everything that was answered too early, as sentences; empty where the order held for every message. */
 export function checkSyncOrder(trace: string, answered: readonly Answered[], dataFolder: string): string[] {
   const calls = parseTrace(trace);
-  return answered.flatMap((message) => checkMessage(calls, message, dataFolder).map((violation) => `${message.id} (${message.marker}): ${violation}`));
+  return answered.flatMap((message) =>
+    checkMessage(calls, message, dataFolder).map((violation) => `${message.id} (${message.marker}): ${violation}`),
+  );
 }
 
 interface Call {
@@ -49,10 +51,13 @@ const writes = new Set(["write", "writev", "pwrite64", "pwritev", "pwritev2", "s
 const syncs = new Set(["fsync", "fdatasync"]);
 
 function checkMessage(calls: readonly Call[], { id, marker, large }: Answered, dataFolder: string): string[] {
-  const reply = calls.find((call) => writes.has(call.name) && !isFile(call) && call.args.includes(`250 2.0.0 queued as ${id}`));
+  const reply = calls.find(
+    (call) => writes.has(call.name) && !isFile(call) && call.args.includes(`250 2.0.0 queued as ${id}`),
+  );
   if (reply === undefined) return ["no reply in the trace"];
   const record = calls.find((call) => writes.has(call.name) && call.path?.endsWith("-wal") && call.args.includes(id));
-  if (record === undefined || record.ended > reply.began) return ["answered before its record was written to the write-ahead log"];
+  if (record === undefined || record.ended > reply.began)
+    return ["answered before its record was written to the write-ahead log"];
 
   const violations: string[] = [];
   if (!syncedBetween(calls, record.path!, record.ended, reply.began)) {
@@ -62,15 +67,21 @@ function checkMessage(calls: readonly Call[], { id, marker, large }: Answered, d
   return violations;
 }
 
-function checkBodyFile(calls: readonly Call[], body: { readonly marker: string; readonly dataFolder: string; readonly recordBegan: number }): string[] {
+function checkBodyFile(
+  calls: readonly Call[],
+  body: { readonly marker: string; readonly dataFolder: string; readonly recordBegan: number },
+): string[] {
   const { marker, dataFolder, recordBegan } = body;
   const before = calls.filter((call) => call.ended < recordBegan);
-  const first = before.find((call) => writes.has(call.name) && isBodyFile(call.path, dataFolder) && call.args.includes(marker));
+  const first = before.find(
+    (call) => writes.has(call.name) && isBodyFile(call.path, dataFolder) && call.args.includes(marker),
+  );
   if (first === undefined) return ["its body was in no file before its record was written"];
   const path = first.path!;
   const lastWrite = before.findLast((call) => writes.has(call.name) && call.path === path)!;
   const violations: string[] = [];
-  if (!syncedBetween(before, path, lastWrite.ended, recordBegan)) violations.push("its record was written before its body file was synced");
+  if (!syncedBetween(before, path, lastWrite.ended, recordBegan))
+    violations.push("its record was written before its body file was synced");
 
   // The name it lives under: the one it was created with, or the last one it was given.
   const named = before.findLast(
@@ -80,13 +91,16 @@ function checkBodyFile(calls: readonly Call[], body: { readonly marker: string; 
   );
   if (named === undefined) return [...violations, "nothing in the trace created its body file"];
   const folder = named.name === "openat" ? dirname(path) : dirname(lastQuoted(named.args));
-  if (!syncedBetween(before, folder, named.ended, recordBegan)) violations.push("its record was written before the folder of its body file was synced");
+  if (!syncedBetween(before, folder, named.ended, recordBegan))
+    violations.push("its record was written before the folder of its body file was synced");
   return violations;
 }
 
 /** Whether a sync of `path` was entered behind `after` and had returned before `until`. */
 function syncedBetween(calls: readonly Call[], path: string, after: number, until: number): boolean {
-  return calls.some((call) => syncs.has(call.name) && call.path === path && !call.failed && call.began > after && call.ended < until);
+  return calls.some(
+    (call) => syncs.has(call.name) && call.path === path && !call.failed && call.began > after && call.ended < until,
+  );
 }
 
 function isFile(call: Call): boolean {
@@ -95,7 +109,11 @@ function isFile(call: Call): boolean {
 
 /** A body in the spool, which is neither the database nor a Maildir. */
 function isBodyFile(path: string | undefined, dataFolder: string): boolean {
-  return path?.startsWith(`${dataFolder}/`) === true && !path.startsWith(`${dataFolder}/mail/`) && !/\.db(-wal|-shm|-journal)?$/.test(path);
+  return (
+    path?.startsWith(`${dataFolder}/`) === true &&
+    !path.startsWith(`${dataFolder}/mail/`) &&
+    !/\.db(-wal|-shm|-journal)?$/.test(path)
+  );
 }
 
 function lastQuoted(args: string): string {
@@ -115,7 +133,12 @@ export function parseTrace(trace: string): Call[] {
       const begun = open.get(thread!);
       if (begun === undefined || begun.call.name !== name) continue;
       open.delete(thread!);
-      calls[begun.index] = { ...begun.call, path: begun.call.path ?? resultPath(rest!), ended: place, failed: hasFailed(rest!) };
+      calls[begun.index] = {
+        ...begun.call,
+        path: begun.call.path ?? resultPath(rest!),
+        ended: place,
+        failed: hasFailed(rest!),
+      };
       continue;
     }
     const entered = /^(\d+) +(\w+)\((.*)$/s.exec(line);
@@ -127,7 +150,14 @@ export function parseTrace(trace: string): Call[] {
       open.set(thread!, { call, index: calls.length });
       calls.push(call);
     } else {
-      calls.push({ name: name!, args: args!, path: path ?? resultPath(args!), began: place, ended: place, failed: hasFailed(args!) });
+      calls.push({
+        name: name!,
+        args: args!,
+        path: path ?? resultPath(args!),
+        began: place,
+        ended: place,
+        failed: hasFailed(args!),
+      });
     }
   }
   return calls;

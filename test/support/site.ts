@@ -3,12 +3,22 @@
  * Maildirs, log lines, the queue as the command line shows it. Nothing here imports the server.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { get } from "node:http";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePorts } from "./free-ports.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const node = join(root, "node_modules/.bin/node");
@@ -43,9 +53,10 @@ export class Site {
   #process: ChildProcess | undefined;
   #exited: Promise<unknown> = Promise.resolve();
 
-  private constructor(folder: string, ports: readonly [smtp: number, admin: number], options: SiteOptions) {
+  private constructor(folder: string, ports: readonly number[], options: SiteOptions) {
     this.folder = folder;
-    [this.smtpPort, this.adminPort] = ports;
+    this.smtpPort = ports[0]!;
+    this.adminPort = ports[1]!;
     this.#options = options;
   }
 
@@ -60,7 +71,7 @@ export class Site {
       writeFileSync(file, source);
     }
     if (options.config !== undefined) writeFileSync(join(folder, "onarrival.toml"), options.config);
-    const site = new Site(folder, await freePorts(), options);
+    const site = new Site(folder, await freePorts(2), options);
     try {
       await site.up();
       return site;
@@ -83,10 +94,12 @@ export class Site {
   get errorFile(): string {
     return join(this.folder, "onarrival.err");
   }
-  /** The process that was started: the server, or what it runs under. */
+  /** The server's process. */
   get pid(): number {
-    if (this.#process?.pid === undefined) throw new Error("Cannot name the server's process: it is not running");
-    return this.#process.pid;
+    const pid = this.#process?.pid;
+    if (pid === undefined) throw new Error("Cannot name the server's process: it is not running");
+    if (this.#options.under === undefined) return pid;
+    return processesBelow(pid).find(({ command }) => command.startsWith(`${node} ${launcher}`))?.pid ?? pid;
   }
 
   /** Starts the server on the folders as they are; for a site that was stopped or killed. */
@@ -95,7 +108,11 @@ export class Site {
     const out = openSync(this.logFile, "a");
     const err = openSync(this.errorFile, "a");
     const [command, ...prefix] = [...(this.#options.under ?? []), node];
-    const child = spawn(command!, [...prefix, launcher, "serve"], { cwd: this.folder, env: this.environment(), stdio: ["ignore", out, err] });
+    const child = spawn(command!, [...prefix, launcher, "serve"], {
+      cwd: this.folder,
+      env: this.environment(),
+      stdio: ["ignore", out, err],
+    });
     closeSync(out);
     closeSync(err);
     this.#process = child;
@@ -108,7 +125,10 @@ export class Site {
     });
     const deadline = performance.now() + readyWithinMs;
     while (!(await this.ready())) {
-      if (ended) throw new Error(`Cannot start the site: the server ended with ${child.exitCode ?? child.signalCode}\n${this.#words()}`);
+      if (ended)
+        throw new Error(
+          `Cannot start the site: the server ended with ${child.exitCode ?? child.signalCode}\n${this.#words()}`,
+        );
       if (performance.now() > deadline) {
         await this.kill9();
         throw new Error(`Cannot start the site: not ready within ${readyWithinMs} ms\n${this.#words()}`);
@@ -120,10 +140,13 @@ export class Site {
   /** Whether `/readyz` answers 200 now. */
   ready(): Promise<boolean> {
     return new Promise((done) => {
-      const request = get({ host: "127.0.0.1", port: this.adminPort, path: "/readyz", timeout: 2_000, agent: false }, (response) => {
-        response.resume();
-        done(response.statusCode === 200);
-      });
+      const request = get(
+        { host: "127.0.0.1", port: this.adminPort, path: "/readyz", timeout: 2_000, agent: false },
+        (response) => {
+          response.resume();
+          done(response.statusCode === 200);
+        },
+      );
       request.on("timeout", () => request.destroy());
       request.on("error", () => done(false));
     });
@@ -133,7 +156,7 @@ export class Site {
   async stop(): Promise<number | null> {
     const child = this.#process;
     if (child === undefined) return null;
-    child.kill("SIGTERM");
+    if (child.exitCode === null && child.signalCode === null) process.kill(this.pid, "SIGTERM");
     await Promise.race([this.#exited, sleep(30_000, undefined, { ref: false })]);
     if (child.exitCode === null && child.signalCode === null) {
       await this.kill9();
@@ -145,7 +168,9 @@ export class Site {
 
   /** SIGKILL: no handler runs, nothing is flushed. */
   async kill9(): Promise<void> {
-    this.#process?.kill("SIGKILL");
+    const child = this.#process;
+    if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null)
+      process.kill(this.pid, "SIGKILL");
     await this.#exited;
     this.#process = undefined;
   }
@@ -177,7 +202,11 @@ export class Site {
   /** Files delivered to a mailbox of a local domain, oldest name first. */
   maildir(user: string, domain = "example.test"): string[] {
     const folder = join(this.dataFolder, "mail", domain, user, "new");
-    return existsSync(folder) ? readdirSync(folder).sort().map((name) => join(folder, name)) : [];
+    return existsSync(folder)
+      ? readdirSync(folder)
+          .sort()
+          .map((name) => join(folder, name))
+      : [];
   }
 
   /** Waits until a mailbox holds that many messages. Gives their files. */
@@ -205,7 +234,8 @@ export class Site {
     for (;;) {
       const left = await this.queuedIds();
       if (left.length === 0) return;
-      if (performance.now() > deadline) throw new Error(`Still queued after ${timeoutMs} ms: ${left.length}, ${left.slice(0, 5).join(" ")}`);
+      if (performance.now() > deadline)
+        throw new Error(`Still queued after ${timeoutMs} ms: ${left.length}, ${left.slice(0, 5).join(" ")}`);
       await sleep(200);
     }
   }
@@ -254,11 +284,21 @@ export function parseLog(text: string): LogLine[] {
 export function runProgram(
   command: string,
   args: readonly string[],
-  options: { readonly cwd?: string; readonly env?: Record<string, string>; readonly input?: string | Buffer; readonly timeoutMs?: number } = {},
+  options: {
+    readonly cwd?: string;
+    readonly env?: Record<string, string>;
+    readonly input?: string | Buffer;
+    readonly timeoutMs?: number;
+  } = {},
 ): Promise<Finished> {
   return new Promise((done, reject) => {
     const { input, timeoutMs = 60_000, ...rest } = options;
-    const child = spawn(command, args, { ...rest, stdio: ["pipe", "pipe", "pipe"], timeout: timeoutMs, killSignal: "SIGKILL" });
+    const child = spawn(command, args, {
+      ...rest,
+      stdio: ["pipe", "pipe", "pipe"],
+      timeout: timeoutMs,
+      killSignal: "SIGKILL",
+    });
     let stdout = "";
     let stderr = "";
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
@@ -298,7 +338,10 @@ export function processesBelow(pid: number): { readonly pid: number; readonly co
     for (const [child, of] of parents) {
       if (of !== parent) continue;
       try {
-        below.push({ pid: child, command: readFileSync(`/proc/${child}/cmdline`, "latin1").replaceAll("\0", " ").trim() });
+        below.push({
+          pid: child,
+          command: readFileSync(`/proc/${child}/cmdline`, "latin1").replaceAll("\0", " ").trim(),
+        });
       } catch {
         continue;
       }
@@ -307,19 +350,4 @@ export function processesBelow(pid: number): { readonly pid: number; readonly co
   };
   walk(pid);
   return below;
-}
-
-async function freePorts(): Promise<[number, number]> {
-  const servers = [createServer(), createServer()];
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((done, reject) => {
-          server.once("error", reject);
-          server.listen(0, "127.0.0.1", () => done((server.address() as { port: number }).port)); // A TCP listener has an address with a port.
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  return [ports[0]!, ports[1]!];
 }

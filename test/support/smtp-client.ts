@@ -114,7 +114,8 @@ export class SmtpClient {
 
 /** @throws {Error} with the server's words where the reply has another code */
 export function expectReply(reply: Reply, code: number): Reply {
-  if (reply.code !== code) throw new Error(`Cannot go on: the server answered ${reply.lines.join(" / ")}, expected ${code}`);
+  if (reply.code !== code)
+    throw new Error(`Cannot go on: the server answered ${reply.lines.join(" / ")}, expected ${code}`);
   return reply;
 }
 

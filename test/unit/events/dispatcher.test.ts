@@ -12,7 +12,12 @@ const noScripts: ScriptRunner = { run: () => Promise.reject(new Error("no script
 function createDispatcher(scripts: ScriptRunner = noScripts) {
   const clock = createManualClock();
   const observations: Observation[] = [];
-  const dispatcher = new Dispatcher({ log: silentLog, clock, scripts, observe: (observation) => observations.push(observation) });
+  const dispatcher = new Dispatcher({
+    log: silentLog,
+    clock,
+    scripts,
+    observe: (observation) => observations.push(observation),
+  });
   return { dispatcher, clock, observations };
 }
 
@@ -50,25 +55,44 @@ describe("ask", () => {
     const { dispatcher } = createDispatcher();
     dispatcher.replaceBindings([createBinding("onArrival", () => proceed)]);
     expect(dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toBe(proceed);
-    dispatcher.replaceBindings([createBinding("onArrival", async () => refuse("no")), createBinding("onArrival", never)]);
-    expect(await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({ kind: "refuse", text: "no" });
+    dispatcher.replaceBindings([
+      createBinding("onArrival", async () => refuse("no")),
+      createBinding("onArrival", never),
+    ]);
+    expect(await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({
+      kind: "refuse",
+      text: "no",
+    });
   });
 
   test("a verdict other than proceed ends the list and says whose it is; settle ends it too", () => {
     const { dispatcher } = createDispatcher();
-    dispatcher.replaceBindings([createBinding("onArrival", () => discard("enough"), { id: "a" }), createBinding("onArrival", never)]);
-    expect(dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toEqual({ kind: "discard", reason: "enough", by: "a" });
+    dispatcher.replaceBindings([
+      createBinding("onArrival", () => discard("enough"), { id: "a" }),
+      createBinding("onArrival", never),
+    ]);
+    expect(dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toEqual({
+      kind: "discard",
+      reason: "enough",
+      by: "a",
+    });
     dispatcher.replaceBindings([createBinding("onArrival", () => settle), createBinding("onArrival", never)]);
     expect(dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toBe(settle);
   });
 
   test.each([
-    ["it throws at once", () => {
-      throw new Error("oops");
-    }],
-    ["its promise rejects", async () => {
-      throw new Error("oops");
-    }],
+    [
+      "it throws at once",
+      () => {
+        throw new Error("oops");
+      },
+    ],
+    [
+      "its promise rejects",
+      async () => {
+        throw new Error("oops");
+      },
+    ],
   ])("undoes a sink's edits where %s, then onFault decides", async (_why, fail) => {
     const { dispatcher, observations } = createDispatcher();
     const message = createMessage("Subject: before\n\nbody\n");
@@ -76,7 +100,10 @@ describe("ask", () => {
       edited.header = edited.header.set("Subject", "after");
       return fail();
     };
-    dispatcher.replaceBindings([createBinding("onArrival", edit, { onFault: "proceed" }), createBinding("onArrival", () => undefined)]);
+    dispatcher.replaceBindings([
+      createBinding("onArrival", edit, { onFault: "proceed" }),
+      createBinding("onArrival", () => undefined),
+    ]);
     expect(await dispatcher.ask("onArrival", { message })).toMatchObject({ kind: "proceed" });
     expect(message.header.get("Subject")).toBe("before");
     expect(observations[0]).toMatchObject({ fault: { code: "sink.failed" } });
@@ -184,14 +211,20 @@ describe("ask with scripts", () => {
   test("a script's fault meets its onFault, and its verdict ends the list", async () => {
     const fault = new Fault("script.threw", "oops");
     const { dispatcher } = createDispatcher({
-      run: async (_event, _message, steps) => steps.map(({ binding }) => (binding.id === "a" ? { binding, verdict: proceed, fault } : { binding, verdict: defer("later"), fault: null })),
+      run: async (_event, _message, steps) =>
+        steps.map(({ binding }) =>
+          binding.id === "a" ? { binding, verdict: proceed, fault } : { binding, verdict: defer("later"), fault: null },
+        ),
     });
     dispatcher.replaceBindings([
       createBinding("onArrival", never, { id: "a", target: script, priority: 1, onFault: "proceed" }),
       createBinding("onArrival", never, { id: "b", target: script, priority: 2 }),
       createBinding("onArrival", never, { id: "c", priority: 3 }),
     ]);
-    expect(await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({ kind: "defer", by: "b" });
+    expect(await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({
+      kind: "defer",
+      by: "b",
+    });
     expect(dispatcher.healthOf("a").lastFault).toBe(fault);
   });
 
@@ -208,9 +241,14 @@ describe("replaceBindings", () => {
     let go: () => void = () => {};
     const gate = new Promise<void>((resolve) => (go = resolve));
     const order: string[] = [];
-    dispatcher.replaceBindings([createBinding("onArrival", () => gate, { priority: 1 }), createBinding("onArrival", () => void order.push("old"), { priority: 2 })]);
+    dispatcher.replaceBindings([
+      createBinding("onArrival", () => gate, { priority: 1 }),
+      createBinding("onArrival", () => void order.push("old"), { priority: 2 }),
+    ]);
     const asked = dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") });
-    dispatcher.replaceBindings([createBinding("onArrival", () => void order.push("new"))], () => order.push("released"));
+    dispatcher.replaceBindings([createBinding("onArrival", () => void order.push("new"))], () =>
+      order.push("released"),
+    );
     dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") });
     go();
     await asked;
@@ -221,8 +259,12 @@ describe("replaceBindings", () => {
   test("refuses a binding that cannot be, and keeps the former ones", () => {
     const { dispatcher } = createDispatcher();
     dispatcher.replaceBindings([createBinding("onArrival", () => undefined, { id: "kept" })]);
-    expect(() => dispatcher.replaceBindings([createBinding("onArrival", never, { priority: 32_768 })])).toThrow(/priority 32768/);
-    expect(() => dispatcher.replaceBindings([createBinding("onAuth", never, { target: script })])).toThrow(/scripts cannot handle it/);
+    expect(() => dispatcher.replaceBindings([createBinding("onArrival", never, { priority: 32_768 })])).toThrow(
+      /priority 32768/,
+    );
+    expect(() => dispatcher.replaceBindings([createBinding("onAuth", never, { target: script })])).toThrow(
+      /scripts cannot handle it/,
+    );
     expect(dispatcher.bindingsOf("onArrival").map((binding) => binding.id)).toEqual(["kept"]);
   });
 });

@@ -5,6 +5,7 @@ import type { EventName } from "../../../src/events/event.ts";
 import { parseRule } from "../../../src/events/rule.ts";
 import { ruleConditionsMax, ruleOctetsMax } from "../../../src/events/rule-syntax.ts";
 import { Fault } from "../../../src/platform/fault.ts";
+import { faultOf } from "../../support/fault-of.ts";
 import { noFacts, parseFacts } from "../../support/rule-facts.ts";
 
 describe("parseRule: syntax", () => {
@@ -168,13 +169,3 @@ describe("docs/rules.md", () => {
     expect(faultOf(() => parseRule(rule, "onArrival")).message).toContain(words.replaceAll("\\*", "*"));
   });
 });
-
-function faultOf(work: () => unknown): Fault {
-  try {
-    work();
-  } catch (error) {
-    if (error instanceof Fault) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
-}

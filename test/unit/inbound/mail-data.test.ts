@@ -5,7 +5,10 @@ import { createMemorySpool } from "../../../src/spool/memory.ts";
 const limits = { sizeOctetsMax: 1_000, headerOctetsMax: 200, lineEnds: "refuse" } as const;
 
 /** Feeds `text` in pieces of every size from one octet up, and gives what came of it; all ways must agree. */
-async function receive(text: string, options: Partial<{ sizeOctetsMax: number; headerOctetsMax: number; lineEnds: "refuse" | "normalize" }> = {}) {
+async function receive(
+  text: string,
+  options: Partial<{ sizeOctetsMax: number; headerOctetsMax: number; lineEnds: "refuse" | "normalize" }> = {},
+) {
   const octets = Buffer.from(text, "latin1");
   const results = new Set<string>();
   for (const step of [1, 2, 3, 7, Math.max(1, octets.length)]) {
@@ -13,7 +16,13 @@ async function receive(text: string, options: Partial<{ sizeOctetsMax: number; h
     for (let at = 0; at < octets.length; at += step) await receiver.write(octets.subarray(at, at + step));
     try {
       const { header, separator, body } = await receiver.finish();
-      results.add(JSON.stringify([header.octets.toString("latin1"), separator.toString("latin1"), (await body.octets()).toString("latin1")]));
+      results.add(
+        JSON.stringify([
+          header.octets.toString("latin1"),
+          separator.toString("latin1"),
+          (await body.octets()).toString("latin1"),
+        ]),
+      );
     } catch (error) {
       results.add((error as { code: string }).code);
     }

@@ -28,7 +28,10 @@ describe("applyEffects", () => {
 
   test("changes the envelope and tells who came and who went", async () => {
     const message = createMessage(text, { to: ["bob@example.test", "eve@example.test"] });
-    const changes = await applyEffects(message, { from: null, to: ["BOB@example.test", "new@example.org", "new@example.org"] });
+    const changes = await applyEffects(message, {
+      from: null,
+      to: ["BOB@example.test", "new@example.org", "new@example.org"],
+    });
     expect(message.envelope.reversePath).toBeNull();
     expect(message.envelope.recipients).toHaveLength(2);
     expect(changes.envelope).toEqual({ from: null, added: ["new@example.org"], removed: ["eve@example.test"] });
@@ -36,7 +39,12 @@ describe("applyEffects", () => {
 
   test("splices the body", async () => {
     const message = createMessage(text);
-    await applyEffects(message, { splices: [{ start: 0, end: 7, octets: Buffer.from("1st\r\n") }, { start: 15, end: 15, octets: Buffer.from("end\r\n") }] });
+    await applyEffects(message, {
+      splices: [
+        { start: 0, end: 7, octets: Buffer.from("1st\r\n") },
+        { start: 15, end: 15, octets: Buffer.from("end\r\n") },
+      ],
+    });
     expect((await message.body.octets()).toString()).toBe("1st\r\nsecond\r\nend\r\n");
   });
 
@@ -48,14 +56,24 @@ describe("applyEffects", () => {
     ["no address", { to: ["nobody"] }],
     ["an address with a line end", { from: "a@b.example\r\nX" }],
     ["a splice beyond the end", { splices: [{ start: 0, end: 100, octets: Buffer.alloc(0) }] }],
-    ["splices out of order", { splices: [{ start: 7, end: 8, octets: Buffer.alloc(0) }, { start: 0, end: 1, octets: Buffer.alloc(0) }] }],
+    [
+      "splices out of order",
+      {
+        splices: [
+          { start: 7, end: 8, octets: Buffer.alloc(0) },
+          { start: 0, end: 1, octets: Buffer.alloc(0) },
+        ],
+      },
+    ],
     ["a splice that leaves a bare CR", { splices: [{ start: 6, end: 7, octets: Buffer.alloc(0) }] }],
     ["a splice that brings a bare LF", { splices: [{ start: 0, end: 0, octets: Buffer.from("\n") }] }],
     ["too many recipients", { to: Array.from({ length: 1_001 }, (_, i) => `u${i}@example.test`) }],
   ])("refuses %s and leaves the message as it was", async (_why, effects) => {
     const message = createMessage(text);
     const before = await octetsOf(message);
-    await expect(applyEffects(message, { from: "other@example.org", ...effects })).rejects.toMatchObject({ code: "script.action-invalid" });
+    await expect(applyEffects(message, { from: "other@example.org", ...effects })).rejects.toMatchObject({
+      code: "script.action-invalid",
+    });
     expect(await octetsOf(message)).toBe(before);
     expect(message.envelope.reversePath).toMatchObject({ localPart: "ann" });
   });

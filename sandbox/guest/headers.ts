@@ -1,0 +1,157 @@
+/** Runs inside the isolate: `mail.headers`, and the list of fields behind it. A field that nobody edits keeps its index, and so its octets. */
+import type { Headers } from "../api.ts";
+import { append, arrayIterator, define, freeze, indexOf, lowerCase, matches, octetsOf, toText } from "./primordials.ts";
+import { alive, askHost, countAction, type FieldEntry, invalid, type RunState } from "./run-state.ts";
+
+const nameLengthMax = 76;
+/** Octets of a value; the server writes no field of more than 64 KiB, encoded. */
+const valueOctetsMax = 40_000;
+/** A word longer than this cannot be folded. RFC 5322 §2.1.1, less the longest name. */
+const wordLengthMax = 900;
+const fieldName = /^[!-9;-~]+$/;
+const controlCharacter = /[\x00-\x08\x0a-\x1f\x7f]/;
+const longWord = new RegExp(`[^ \\t]{${wordLengthMax + 1}}`);
+
+/** The fields as the run has them now. */
+export function fieldsOf(state: RunState): FieldEntry[] {
+  if (state.fields) return state.fields;
+  const fields: FieldEntry[] = [];
+  const given = state.mail.fields;
+  for (let i = 0; i < given.length; i++) {
+    const pair = given[i]!;
+    append(fields, { name: pair[0], lower: lowerCase(pair[0]), value: pair[1], index: i });
+  }
+  state.fields = fields;
+  return fields;
+}
+
+/** Values of a name as they were written, unfolded. */
+export function rawValues(state: RunState, name: string): string[] {
+  const lower = lowerCase(name);
+  const fields = fieldsOf(state);
+  const values: string[] = [];
+  for (let i = 0; i < fields.length; i++) if (fields[i]!.lower === lower) append(values, fields[i]!.value);
+  return values;
+}
+
+export function firstValue(state: RunState, name: string): string | undefined {
+  const lower = lowerCase(name);
+  const fields = fieldsOf(state);
+  for (let i = 0; i < fields.length; i++) if (fields[i]!.lower === lower) return decoded(fields[i]!.value);
+  return undefined;
+}
+
+export function setField(state: RunState, name: string, value: string): void {
+  countAction(state, name.length + value.length);
+  checkName(state, name);
+  checkValue(state, name, value);
+  const lower = lowerCase(name);
+  const fields = fieldsOf(state);
+  const kept: FieldEntry[] = [];
+  let same = 0;
+  let unchanged = false;
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i]!;
+    if (field.lower !== lower) append(kept, field);
+    else if (same++ === 0) {
+      // Told to be what it is already, a field keeps its octets.
+      unchanged = field.value === value || decoded(field.value) === value;
+      append(kept, unchanged ? field : { name: field.name, lower, value, index: -1 });
+    }
+  }
+  if (same === 0) append(kept, { name, lower, value, index: -1 });
+  if (same === 1 && unchanged) return;
+  state.fields = kept;
+  state.fieldsChanged = true;
+}
+
+export function removeField(state: RunState, name: string): number {
+  const lower = lowerCase(name);
+  const fields = fieldsOf(state);
+  const kept: FieldEntry[] = [];
+  for (let i = 0; i < fields.length; i++) if (fields[i]!.lower !== lower) append(kept, fields[i]!);
+  const removed = fields.length - kept.length;
+  if (removed > 0) {
+    countAction(state);
+    state.fields = kept;
+    state.fieldsChanged = true;
+  }
+  return removed;
+}
+
+export function createHeaders(state: RunState): Headers {
+  const headers = {
+    get(name: string): string | undefined {
+      return firstValue(alive(state), nameGiven(state, name));
+    },
+    getAll(name: string): readonly string[] {
+      const values = rawValues(alive(state), nameGiven(state, name));
+      for (let i = 0; i < values.length; i++) define(values, i, decoded(values[i]!));
+      return freeze(values);
+    },
+    has(name: string): boolean {
+      return rawValues(alive(state), nameGiven(state, name)).length > 0;
+    },
+    set(name: string, value: string): void {
+      setField(alive(state), nameGiven(state, name), valueGiven(state, value));
+    },
+    add(name: string, value: string): void {
+      const given = nameGiven(alive(state), name);
+      const text = valueGiven(state, value);
+      countAction(state, given.length + text.length);
+      checkName(state, given);
+      checkValue(state, given, text);
+      append(fieldsOf(state), { name: given, lower: lowerCase(given), value: text, index: -1 });
+      state.fieldsChanged = true;
+    },
+    remove(name: string): number {
+      return removeField(alive(state), nameGiven(state, name));
+    },
+  };
+  define(
+    headers,
+    Symbol.iterator,
+    () => {
+      const fields = fieldsOf(alive(state));
+      const pairs: (readonly [string, string])[] = [];
+      for (let i = 0; i < fields.length; i++) {
+        if (fields[i]!.name !== "") append(pairs, freeze([fields[i]!.name, decoded(fields[i]!.value)] as const));
+      }
+      return arrayIterator(pairs);
+    },
+    false,
+  );
+  return freeze(headers) as unknown as Headers;
+}
+
+function decoded(value: string): string {
+  return indexOf(value, "=?") === -1 ? value : askHost("decode", value);
+}
+
+function nameGiven(state: RunState, name: unknown): string {
+  return typeof name === "string" ? name : invalid(state, `A field's name is a text, not ${describe(name)}`);
+}
+
+function valueGiven(state: RunState, value: unknown): string {
+  if (typeof value === "string") return value;
+  if (typeof value === "number" || typeof value === "boolean") return toText(value);
+  return invalid(state, `A field's value is a text, not ${describe(value)}`);
+}
+
+function checkName(state: RunState, name: string): void {
+  if (name.length > nameLengthMax || !matches(fieldName, name)) {
+    invalid(state, `A field's name is 1 to ${nameLengthMax} printable ASCII characters without colon and space`);
+  }
+}
+
+function checkValue(state: RunState, name: string, value: string): void {
+  if (matches(controlCharacter, value)) invalid(state, `The value for ${name} holds CR, LF, NUL or another control character: a field is one line`);
+  if (value.length > wordLengthMax && (octetsOf(value, valueOctetsMax) > valueOctetsMax || matches(longWord, value))) {
+    invalid(state, `The value for ${name} is too long: at most ${valueOctetsMax} octets, and ${wordLengthMax} characters without white space`);
+  }
+}
+
+export function describe(value: unknown): string {
+  return value === null ? "null" : typeof value === "object" ? "an object" : typeof value;
+}
+

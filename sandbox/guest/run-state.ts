@@ -1,0 +1,161 @@
+/** Runs inside the isolate: what one run has read and asked for so far. All of it is given back as one JSON text, or none. */
+import type { MailInput } from "../protocol.ts";
+import { cutToOctets, now, preventExtensions, quote, RangeErrorOf, slice, TypeErrorOf } from "./primordials.ts";
+
+/** Asks the child process. Gives null where the answer needs octets that are not there; the run is then repeated with them. */
+export type Host = (ask: "decode" | "addresses" | "structure" | "text" | "html" | "raw" | "content", argument: string) => unknown;
+
+/** A field of the header as the run has it; `index` is its place in the message that came in, -1 for a new one. */
+export interface FieldEntry {
+  readonly name: string;
+  readonly lower: string;
+  readonly value: string;
+  readonly index: number;
+}
+
+export interface StepInput {
+  readonly event: string;
+  readonly matchedRecipients: readonly string[];
+  readonly actionsMax: number;
+  readonly logLinesMax: number;
+  readonly logLineOctetsMax: number;
+  readonly resultOctetsMax: number;
+}
+
+export interface RunState {
+  readonly mail: MailInput;
+  readonly step: StepInput;
+  /** Nothing can be asked for any more. */
+  over: boolean;
+  /** The first thing a script must not do; later ones do not matter, and a `catch` does not undo it. */
+  fault: { readonly code: string; readonly message: string; readonly stack: string } | null;
+  missed: "" | "octets" | "text";
+  looked: boolean;
+  actions: number;
+  from: string | null | undefined;
+  to: string[] | undefined;
+  fields: FieldEntry[] | undefined;
+  fieldsChanged: boolean;
+  verdict: string;
+  settled: boolean;
+  removed: string[];
+  appended: string;
+  log: string;
+  logLines: number;
+  resultOctets: number;
+}
+
+/** What is thrown to leave the script quickly; it says nothing, as the state says it all. */
+const leave = preventExtensions({ __proto__: null });
+
+let host: Host = () => null;
+let current: RunState | null = null;
+
+export function setHost(fresh: Host): void {
+  host = fresh;
+}
+
+/** The run in hand, or null while the script is loaded and between runs. */
+export function currentRun(): RunState | null {
+  return current;
+}
+
+export function beginRun(mail: MailInput, step: StepInput): RunState {
+  current = {
+    mail,
+    step,
+    over: false,
+    fault: null,
+    missed: "",
+    looked: false,
+    actions: 0,
+    from: undefined,
+    to: undefined,
+    fields: undefined,
+    fieldsChanged: false,
+    verdict: "",
+    settled: false,
+    removed: [],
+    appended: "",
+    log: "",
+    logLines: 0,
+    resultOctets: 0,
+  };
+  return current;
+}
+
+export function endRun(state: RunState): void {
+  state.over = true;
+  if (current === state) current = null;
+}
+
+/** The state, for whoever still holds a `mail`; throws when its run is over. */
+export function alive(state: RunState): RunState {
+  if (state.over) throw new TypeErrorOf("This mail's run is over: what a handler does after it is done has no effect. Await everything before you return");
+  return state;
+}
+
+/** Ends the run with a fault, whatever the script does about the exception. */
+export function fail(state: RunState, code: "script.action-invalid" | "script.action-limit", message: string): never {
+  const error = code === "script.action-limit" ? new RangeErrorOf(message) : new TypeErrorOf(message);
+  const stack: unknown = error.stack;
+  state.fault ??= { code, message, stack: typeof stack === "string" ? slice(stack, 0, 8_192) : "" };
+  throw error;
+}
+
+export function invalid(state: RunState, message: string): never {
+  return fail(state, "script.action-invalid", message);
+}
+
+/** Counts an edit, and what it adds to the answer. */
+export function countAction(state: RunState, characters = 0): void {
+  alive(state);
+  state.actions++;
+  if (state.actions > state.step.actionsMax) fail(state, "script.action-limit", `More than ${state.step.actionsMax} edits in one run`);
+  countResult(state, characters);
+}
+
+function countResult(state: RunState, characters: number): void {
+  state.resultOctets += characters + 8;
+  if (state.resultOctets > state.step.resultOctetsMax) {
+    fail(state, "script.action-limit", `More than ${state.step.resultOctetsMax} octets of edits and log in one run`);
+  }
+}
+
+/** Asks for something inside the message; leaves the run where it has to be repeated with the octets present. */
+export function look(state: RunState, ask: "structure" | "text" | "html" | "raw" | "content", argument = ""): unknown {
+  alive(state);
+  state.looked = true;
+  const answer = host(ask, argument);
+  if (answer !== null && answer !== undefined) return answer;
+  state.missed = state.missed === "text" || ask === "text" || ask === "html" ? "text" : "octets";
+  throw leave;
+}
+
+/** Asks for something that needs no octets. */
+export function askHost(ask: "decode" | "addresses", argument: string): string {
+  const answer = host(ask, argument);
+  return typeof answer === "string" ? answer : "";
+}
+
+/** One line of the log. Too many lines, or too long ones, are cut: a log is no reason to fail. */
+export function writeLog(level: "debug" | "info" | "warn" | "error", text: string): void {
+  const state = current;
+  if (state === null || state.over) return;
+  state.logLines++;
+  const { logLinesMax, logLineOctetsMax, resultOctetsMax } = state.step;
+  if (state.logLines > logLinesMax + 1) return;
+  let line = text;
+  let at = level;
+  if (state.logLines === logLinesMax + 1) {
+    line = `More than ${logLinesMax} log lines in one run: the others are not shown`;
+    at = "warn";
+  } else {
+    line = cutToOctets(text, logLineOctetsMax);
+    if (line.length < text.length) line += "…";
+  }
+  const entry = `{"level":"${at}","text":${quote(line)},"at":${now()}}`;
+  if (state.resultOctets + entry.length > resultOctetsMax) return;
+  state.resultOctets += entry.length;
+  state.log += state.log === "" ? entry : `,${entry}`;
+}

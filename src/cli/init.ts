@@ -1,0 +1,126 @@
+/** `onarrival init`: makes a working site. Overwrites nothing: where any of its files is there already, nothing is written at all. */
+import { existsSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join, relative, resolve } from "node:path";
+import { configJsonSchema } from "../config/reference.ts";
+import { type ExitStatus, exitStatus } from "./exit-status.ts";
+import { UsageError } from "./failure.ts";
+import type { CommandContext } from "./terminal.ts";
+
+export async function init(folder: string, { terminal, cwd }: CommandContext): Promise<ExitStatus> {
+  const root = resolve(cwd, folder);
+  const files = await siteFiles();
+  const present = Object.keys(files).filter((path) => existsSync(join(root, path)));
+  if (present.length > 0) {
+    throw new UsageError(`Cannot make a site in ${root}: ${present.join(", ")} ${present.length === 1 ? "is" : "are"} there already, and nothing is overwritten`, "Name another folder: onarrival init DIR");
+  }
+  for (const [path, { text }] of Object.entries(files)) {
+    await mkdir(join(root, dirname(path)), { recursive: true });
+    await writeFile(join(root, path), text, { flag: "wx" });
+  }
+  const { out, err } = terminal;
+  const width = Math.max(...Object.keys(files).map((path) => path.length));
+  const near = relative(cwd, root);
+  for (const [path, { what }] of Object.entries(files)) out.write(`${join(near, path).padEnd(width + (near === "" ? 0 : near.length + 1))}  ${err.paint("dim", what)}\n`);
+  const next = [...(near === "" ? [] : [`cd ${near}`]), "onarrival test scripts/tag-external.ts samples/hello.eml", "onarrival serve"];
+  err.write(`\nNext:\n${next.map((line) => `  ${err.paint("cyan", line)}\n`).join("")}`);
+  return exitStatus.done;
+}
+
+async function siteFiles(): Promise<Record<string, { readonly text: string; readonly what: string }>> {
+  const api = await readFile(new URL("../../sandbox/api.ts", import.meta.url), "utf8");
+  return {
+    "onarrival.toml": { text: configText, what: "the configuration" },
+    "scripts/tag-external.ts": { text: tagExternal, what: "a script: marks mail from outside" },
+    "scripts/block-programs.ts": { text: blockPrograms, what: "a script: refuses programs" },
+    "samples/hello.eml": { text: sampleMail, what: "a message to test with" },
+    "tsconfig.json": { text: tsconfig, what: "for the editor: knows the script API" },
+    ".onarrival/api.ts": { text: api, what: "the script API: the manual, as types" },
+    ".onarrival/onarrival.schema.json": { text: `${JSON.stringify(configJsonSchema(), null, 2)}\n`, what: "for the editor: knows the configuration" },
+  };
+}
+
+const configText = `#:schema ./.onarrival/onarrival.schema.json
+# All that is not written here has a default: onarrival config show --origin
+
+data = "./data"                # spool, mailboxes, control socket
+
+[[listeners]]
+name = "mx"
+address = "127.0.0.1"          # "0.0.0.0" takes mail from everywhere
+port = 2525                    # 25 in earnest
+role = "mx"
+
+[domains]
+local = ["example.test"]       # your domains; every local part is accepted
+
+[scripts]
+folder = "./scripts"           # save a file here, and the next message runs it
+
+# Mail to other domains is held until there is a smarthost:
+# [delivery.smarthost]
+# host = "smtp.example.org"
+# port = 25
+`;
+
+const tagExternal = `/** Marks the subject of mail that comes from outside. */
+import type { ArrivalHandler } from "onarrival";
+
+const ours = ["example.test"];
+
+export const priority = 1000;
+
+export const onArrival: ArrivalHandler = (mail, { log }) => {
+  const domain = mail.envelope.from?.split("@").at(-1) ?? "";
+  if (mail.session.user !== null || ours.includes(domain)) return;
+  if (!mail.subject.startsWith("[external]")) mail.subject = \`[external] \${mail.subject}\`;
+  log.info("tagged, from", domain || "nobody");
+};
+`;
+
+const blockPrograms = `/** Refuses mail with programs in it. */
+import type { ArrivalHandler } from "onarrival";
+
+const programs = /\\.(exe|scr|bat|cmd|com|js|vbs|jar|msi)$/i;
+
+export const onArrival: ArrivalHandler = (mail) => {
+  const program = mail.attachments.find((attachment) => programs.test(attachment.fileName ?? ""));
+  if (program) mail.refuse("Programs are not accepted here");
+};
+`;
+
+const tsconfig = `${JSON.stringify(
+  {
+    compilerOptions: {
+      target: "esnext",
+      lib: ["esnext"],
+      module: "preserve",
+      noEmit: true,
+      strict: true,
+      types: [],
+      skipLibCheck: true,
+      allowImportingTsExtensions: true,
+      paths: { onarrival: ["./.onarrival/api.ts"] },
+    },
+    include: ["scripts", ".onarrival/api.ts"],
+  },
+  null,
+  2,
+)}\n`;
+
+const sampleMail = [
+  "From: Ada Sender <ada@example.com>",
+  "To: Rob Recipient <rob@example.test>",
+  "Subject: Hello",
+  "Date: Mon, 02 Nov 2026 09:30:00 +0000",
+  "Message-ID: <hello-1@example.com>",
+  "MIME-Version: 1.0",
+  "Content-Type: text/plain; charset=utf-8",
+  "",
+  "Dear Rob,",
+  "",
+  "this is the first message.",
+  "",
+  "Ada",
+  "",
+].join("\r\n");

@@ -1,0 +1,130 @@
+/** `onarrival serve`: runs the server until it is told to stop, and says on standard error where everything is. The log is standard output. */
+import { relative } from "node:path";
+import type { LoadedConfig } from "../config/load.ts";
+import { type RunningServer, startServer } from "../main.ts";
+import { describeThrown } from "../platform/fault.ts";
+import { createLog } from "../platform/log.ts";
+import { version } from "../version.ts";
+import { type ExitStatus, exitStatus } from "./exit-status.ts";
+import { reportFailure } from "./failure.ts";
+import { loadSettings, type SettingsFlags } from "./settings.ts";
+import type { CommandContext, Output } from "./terminal.ts";
+
+/** One press of Ctrl-C reaches us more than once where npm stands between: signals so close together are one. */
+const sameSignalMs = 300;
+
+export async function serve(flags: SettingsFlags, context: CommandContext): Promise<ExitStatus> {
+  const { err } = context.terminal;
+  const loaded = loadSettings(flags, context);
+  const log = createLog({ level: loaded.config.log.level });
+  // A signal that comes while the server still starts is kept until it has.
+  const signals = listenForSignals();
+  const server = await startServer(loaded, { log, loadAgain: () => loadSettings(flags, context) });
+  err.write(formatBanner({ loaded, server, cwd: context.cwd }, err));
+  for (;;) {
+    const signal = await signals.next();
+    if (signal !== "SIGHUP") break;
+    try {
+      for (const change of await server.reload()) err.write(`reloaded: ${change}\n`);
+    } catch (error) {
+      // A configuration that cannot be used leaves the present one in force.
+      reportFailure(error, context.terminal);
+      log.error("server.reload-failed", { reason: describeThrown(error) });
+    }
+  }
+  err.write("Stopping: no new mail is taken, what is in hand is finished. Once more leaves at once.\n");
+  const left = await Promise.race([server.stop().then(() => false), signals.nextStop().then(() => true)]);
+  if (left) err.write("Left at once; what was accepted is in the spool.\n");
+  return left ? exitStatus.interrupted : exitStatus.done;
+}
+
+type StopSignal = "SIGTERM" | "SIGINT";
+
+interface Signals {
+  next(): Promise<StopSignal | "SIGHUP">;
+  nextStop(): Promise<StopSignal>;
+}
+
+function listenForSignals(): Signals {
+  const waiting: (StopSignal | "SIGHUP")[] = [];
+  let wake = () => {};
+  let lastStopMs = Number.NEGATIVE_INFINITY;
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      if (signal !== "SIGHUP") {
+        const sinceMs = performance.now() - lastStopMs;
+        lastStopMs = performance.now();
+        if (sinceMs < sameSignalMs) return;
+      }
+      waiting.push(signal);
+      wake();
+    });
+  }
+  const next = async () => {
+    for (;;) {
+      const signal = waiting.shift();
+      if (signal !== undefined) return signal;
+      await new Promise<void>((resolve) => (wake = resolve));
+    }
+  };
+  return {
+    next,
+    async nextStop() {
+      for (;;) {
+        const signal = await next();
+        if (signal !== "SIGHUP") return signal;
+      }
+    },
+  };
+}
+
+interface Started {
+  readonly loaded: LoadedConfig;
+  readonly server: Pick<RunningServer, "listeners" | "admin">;
+  readonly cwd: string;
+}
+
+/** Where everything is, and how to send a first message with what every machine has. */
+export function formatBanner({ loaded: { config, file }, server, cwd }: Started, err: Output): string {
+  const near = (path: string) => {
+    const below = relative(cwd, path);
+    return below === "" ? "." : below.startsWith("..") ? path : `./${below}`;
+  };
+  const { local } = config.domains;
+  const rows: [string, string][] = server.listeners.map(({ name, address, port, role }) => [
+    "mail in",
+    `${err.paint("cyan", `smtp://${forUrl(address)}:${port}`)}  ${role === "mx" ? `for ${local.join(", ") || "no domain of ours"}` : "for users who logged in"} (listener ${name})`,
+  ]);
+  rows.push(["mailboxes", `${near(config.delivery.maildir)}/DOMAIN/USER/`]);
+  const { smarthost } = config.delivery;
+  rows.push(["other mail", smarthost ? `to the smarthost ${smarthost.host}:${smarthost.port}` : "held: no smarthost is configured"]);
+  rows.push(["scripts", `${near(config.scripts.folder)}/  save a file there, and the next message runs it`]);
+  rows.push(["health", `${err.paint("cyan", `http://${forUrl(server.admin.address)}:${server.admin.port}/readyz`)}  and /metrics`]);
+  rows.push(["config", file === null ? "defaults only; onarrival init makes a file" : near(file)]);
+  const head = `${err.paint("bold", `OnArrival ${version} is running.`)} Ctrl-C stops it.\n`;
+  const lines = rows.map(([name, value]) => `  ${err.paint("dim", name.padEnd(11))}${value}\n`);
+  return `${head}${lines.join("")}${firstMessage(server, local[0], near(config.delivery.maildir), err)}`;
+}
+
+/** A command that sends one message and one that reads it; nothing where no listener takes mail for a mailbox of ours. */
+function firstMessage({ listeners }: Started["server"], domain: string | undefined, maildir: string, err: Output): string {
+  const mx = listeners.find((listener) => listener.role === "mx");
+  if (!mx || domain === undefined) return "";
+  const host = mx.address === "0.0.0.0" ? "127.0.0.1" : mx.address === "::" ? "::1" : mx.address;
+  const to = `you@${domain}`;
+  const curl = `printf 'From: me@example.com\\r\\nTo: ${to}\\r\\nSubject: Hello\\r\\n\\r\\nIt works.\\r\\n' |\n    curl -sS smtp://${forUrl(host)}:${mx.port} --mail-from me@example.com --mail-rcpt ${to} -T -`;
+  const node = `node -e 'import("nodemailer").then((m) => m.createTransport({ host: "${host}", port: ${mx.port}, ignoreTLS: true }).sendMail({ from: "me@example.com", to: "${to}", subject: "Hello", text: "It works." }))'`;
+  return [
+    err.paint("dim", "Send a first message:"),
+    `  ${curl}`,
+    err.paint("dim", "or, without curl, from this folder:"),
+    `  ${node}`,
+    err.paint("dim", "and read it:"),
+    `  cat ${maildir}/${domain}/you/new/*`,
+    "",
+  ].join("\n");
+}
+
+function forUrl(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
+}

@@ -1,0 +1,127 @@
+/** What the running server shows of itself, put together from its parts: the admin port's and the control socket's window into it. */
+import type { BindingView, ListenerView, QueueItemView, ScriptState, ScriptView, ServerView } from "./admin/server-view.ts";
+import type { Config } from "./config/schema.ts";
+import { type Binding, priorityDefault } from "./events/binding.ts";
+import type { Dispatcher } from "./events/dispatcher.ts";
+import { eventNames } from "./events/event.ts";
+import { formatMailbox } from "./mail/mailbox.ts";
+import type { Metrics } from "./platform/metrics.ts";
+import type { Queue } from "./queue/queue.ts";
+import type { ScriptRegistry } from "./scripting/registry.ts";
+import type { QueueEntry } from "./spool/spool.ts";
+import { version } from "./version.ts";
+
+export interface ViewParts {
+  readonly dispatcher: Dispatcher;
+  readonly registry: ScriptRegistry;
+  readonly queue: Queue;
+  readonly metrics: Metrics;
+  readonly facts: { readonly startedAt: number; readonly configFile: string | null; readonly config: Config };
+  readonly listeners: readonly ListenerView[];
+  readonly draining: () => boolean;
+  readonly sessions: () => number;
+}
+
+export function createServerView(parts: ViewParts): ServerView & { scriptCounts(): { live: number; broken: number; suspended: number } } {
+  const { dispatcher, registry, queue, metrics, facts, listeners, draining, sessions } = parts;
+  const scripts = () => registry.states().map((state) => scriptView(state, dispatcher));
+  return {
+    scripts,
+    bindings: () => eventNames.flatMap((event) => dispatcher.bindingsOf(event).map((binding) => bindingView(binding, dispatcher))),
+    async queue({ limit, from, to }) {
+      const entries = await queue.list();
+      const items = entries.map(queueItemView).filter((item) => (from === undefined || item.from === from) && (to === undefined || item.recipients.some(({ address }) => (to.startsWith("@") ? address.endsWith(to) : address === to))));
+      return items.slice(0, limit);
+    },
+    async queueItem(id) {
+      const entry = await queue.show(id);
+      return entry && queueItemView(entry);
+    },
+    status: () => ({
+      version,
+      pid: process.pid,
+      startedAt: new Date(facts.startedAt).toISOString(),
+      hostname: facts.config.hostname,
+      configFile: facts.configFile,
+      data: facts.config.data,
+      scripts: facts.config.scripts.folder,
+      listeners,
+      queue: queue.counts(),
+      draining: draining(),
+    }),
+    ready() {
+      const reasons: string[] = [];
+      if (draining()) reasons.push("The server is stopping.");
+      if (listeners.length < facts.config.listeners.length) reasons.push("Not every listener is up yet.");
+      return { ready: reasons.length === 0, reasons };
+    },
+    async metrics() {
+      metrics.sessionsOpen = sessions();
+      return await metrics.text();
+    },
+    scriptCounts() {
+      const states = scripts().map(({ state }) => state);
+      const count = (...wanted: ScriptState[]) => states.filter((state) => wanted.includes(state)).length;
+      return { live: count("live", "broken-edit"), broken: count("broken", "broken-edit"), suspended: count("suspended") };
+    },
+  };
+}
+
+function scriptView({ name, live, broken }: ReturnType<ScriptRegistry["states"]>[number], dispatcher: Dispatcher): ScriptView {
+  const events = live?.exports.handlers ?? [];
+  const health = dispatcher.healthOf(`${name}#${events[0] ?? "onArrival"}`);
+  const enabled = live?.exports.enabled ?? true;
+  const state: ScriptState = !live ? "broken" : broken ? "broken-edit" : !enabled ? "disabled" : health.breaker === "closed" ? "live" : "suspended";
+  const { lastFault } = health;
+  return {
+    name,
+    state,
+    version: live?.version ?? null,
+    events,
+    priority: live?.exports.priority ?? priorityDefault,
+    rule: live?.exports.rule ?? null,
+    onFault: live?.exports.onFault ?? "defer",
+    runs: health.firings,
+    faults: health.faults,
+    lastFault: broken
+      ? { code: broken.code, message: broken.message, at: broken.at, time: new Date(broken.since).toISOString() }
+      : lastFault && {
+          code: lastFault.code,
+          message: lastFault.message,
+          at: typeof lastFault.facts["at"] === "string" ? lastFault.facts["at"] : null,
+          time: new Date(health.lastFaultAt).toISOString(),
+        },
+  };
+}
+
+function bindingView(binding: Binding, dispatcher: Dispatcher): BindingView {
+  const { id, event, name, source, target, priority, rule, enabled, onFault, maxFirings } = binding;
+  const health = dispatcher.healthOf(id);
+  const reason =
+    target.kind === "broken"
+      ? target.reason
+      : !enabled
+        ? "disabled"
+        : maxFirings > 0 && health.firings >= maxFirings
+          ? `fired ${maxFirings} times`
+          : health.breaker === "closed"
+            ? null
+            : "suspended after too many faults";
+  return { id, event, name, source, kind: target.kind, priority, rule: rule?.text ?? null, enabled, onFault, maxFirings, reason };
+}
+
+function queueItemView(entry: QueueEntry): QueueItemView {
+  return {
+    id: entry.messageId,
+    from: entry.reversePath,
+    receivedAt: new Date(entry.receivedAt).toISOString(),
+    sizeOctets: entry.sizeOctets,
+    recipients: entry.recipients.map(({ mailbox, state, attempts, nextAttemptAt, lastOutcome }) => ({
+      address: formatMailbox(mailbox),
+      state,
+      attempts,
+      nextAttemptAt: state === "queued" ? new Date(nextAttemptAt).toISOString() : null,
+      lastOutcome,
+    })),
+  };
+}

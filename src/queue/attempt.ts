@@ -1,0 +1,117 @@
+/** Attempts and their outcomes: what the queue asks of delivery, and how a recipient stands afterwards. Pure but for the types. */
+import type { Message } from "../mail/message.ts";
+import type { Reply } from "../mail/status.ts";
+import { formatReply } from "../mail/status.ts";
+import type { RecipientUpdate, StoredRecipient } from "../spool/spool.ts";
+import type { RetrySchedule } from "./retry-schedule.ts";
+
+/** How an attempt ended for one recipient. */
+export interface Outcome {
+  /** The recipient's place on the envelope. */
+  readonly index: number;
+  /** `held`: nothing was tried, because the operator has to act first; it costs neither an attempt nor lifetime. */
+  readonly kind: "delivered" | "deferred" | "failed" | "held";
+  readonly nextHop: string;
+  /** The peer's last word, where there was one. */
+  readonly reply: Reply | null;
+  /** For operators: one line, "" where the reply says it all. */
+  readonly reason: string;
+  /** Enhanced status code where the reply has none. RFC 3463. */
+  readonly status?: string;
+}
+
+/** Tries some recipients of a message once; one outcome for each. What it throws defers them all. */
+export type Deliver = (work: {
+  readonly message: Message;
+  readonly attemptId: string;
+  readonly recipients: readonly StoredRecipient[];
+}) => Promise<readonly Outcome[]>;
+
+/** How one recipient stands after an attempt. */
+export interface Settlement {
+  readonly recipient: StoredRecipient;
+  readonly outcome: Outcome;
+  readonly update: RecipientUpdate;
+}
+
+/** How long mail that is held stays so before it is looked at again. */
+export const heldRecheckMs = 60 * 60_000;
+
+/** Enhanced status code of mail that was tried for too long. RFC 3463 §3.5. */
+const expiredStatus = "4.4.7";
+/** Characters of an outcome's words that are kept. */
+const outcomeLengthMax = 500;
+
+/** One settlement for each recipient; those without an outcome are deferred. */
+export function settleAttempt(
+  recipients: readonly StoredRecipient[],
+  outcomes: readonly Outcome[],
+  facts: { readonly receivedAt: number; readonly now: number; readonly schedule: RetrySchedule },
+): Settlement[] {
+  const byIndex = new Map(outcomes.map((outcome) => [outcome.index, outcome]));
+  // One draw of chance for a message: what was deferred together stays together.
+  const delays = new Map<number, number>();
+  const delayMsOf = (attempts: number) => {
+    const known = delays.get(attempts) ?? facts.schedule.delayMs(attempts);
+    delays.set(attempts, known);
+    return known;
+  };
+  return recipients.map((recipient) => {
+    const given = byIndex.get(recipient.index) ?? {
+      index: recipient.index,
+      kind: "deferred",
+      nextHop: "",
+      reply: null,
+      reason: "the attempt ended without an outcome",
+    };
+    const outcome = given.kind === "deferred" ? expireOutcome(given, recipient, facts) : given;
+    return { recipient, outcome, update: updateOf(recipient, outcome, facts.now, delayMsOf) };
+  });
+}
+
+/** The outcome in words: what the listing and the log show. */
+export function describeOutcome({ reply, reason }: Outcome): string {
+  const words = reply && reason ? `${reason}: ${formatReply(reply)}` : reply ? formatReply(reply) : reason;
+  return words.length > outcomeLengthMax ? `${words.slice(0, outcomeLengthMax)}…` : words;
+}
+
+/** What `lastOutcome` of a held recipient starts with. */
+export const heldPrefix = "held: ";
+
+function expireOutcome(
+  outcome: Outcome,
+  recipient: StoredRecipient,
+  facts: { readonly receivedAt: number; readonly now: number; readonly schedule: RetrySchedule },
+): Outcome {
+  const attempts = recipient.attempts + 1;
+  if (!facts.schedule.givesUp({ receivedAt: facts.receivedAt, now: facts.now, attempts })) return outcome;
+  return {
+    ...outcome,
+    kind: "failed",
+    status: expiredStatus,
+    reason: `given up after ${attempts} attempts${outcome.reason && `; ${outcome.reason}`}`,
+  };
+}
+
+function updateOf(
+  recipient: StoredRecipient,
+  outcome: Outcome,
+  now: number,
+  delayMsOf: (attempts: number) => number,
+): RecipientUpdate {
+  const { index } = recipient;
+  const lastOutcome = describeOutcome(outcome);
+  if (outcome.kind === "held") {
+    return {
+      index,
+      state: "queued",
+      attempts: recipient.attempts,
+      nextAttemptAt: now + heldRecheckMs,
+      lastOutcome: heldPrefix + lastOutcome,
+    };
+  }
+  const attempts = recipient.attempts + 1;
+  if (outcome.kind === "deferred")
+    return { index, state: "queued", attempts, nextAttemptAt: now + delayMsOf(attempts), lastOutcome };
+  return { index, state: outcome.kind, attempts, nextAttemptAt: now, lastOutcome };
+}

@@ -1,0 +1,23 @@
+/** The comparison behind the real-mail test can fail. */
+import { describe, expect, test } from "vitest";
+import { compareDelivered } from "./comparison.ts";
+
+describe("compareDelivered", () => {
+  const sent = Buffer.from("Subject: a\r\n\r\ntext\r\n");
+  const trace = "Return-Path: <a@example.org>\r\nReceived: from b\r\n by c\r\n";
+  test.each<[why: string, delivered: string, same: boolean]>([
+    ["trace fields above, own field last", `${trace}Subject: a\r\nX-Read: 1\r\n\r\ntext\r\n`, true],
+    ["own field first", `${trace}X-Read: 1\r\nSubject: a\r\n\r\ntext\r\n`, true],
+    ["a changed octet of the header", `${trace}Subject: b\r\nX-Read: 1\r\n\r\ntext\r\n`, false],
+    ["a changed octet of the body", `${trace}Subject: a\r\nX-Read: 1\r\n\r\ntexT\r\n`, false],
+    ["a line more", `${trace}Subject: a\r\nX-Read: 1\r\n\r\ntext\r\n\r\n`, false],
+    ["LF for CRLF", `${trace}Subject: a\r\nX-Read: 1\r\n\r\ntext\n`, false],
+    ["a trace field too few", "Return-Path: <a@example.org>\r\nSubject: a\r\nX-Read: 1\r\n\r\ntext\r\n", false],
+    ["without the script's field", `${trace}Subject: a\r\n\r\ntext\r\n`, false],
+    ["the script's field in the body only", `${trace}Subject: a\r\n\r\nX-Read: 1\r\ntext\r\n`, false],
+  ])("%s", (_why, delivered, same) => {
+    expect(compareDelivered(sent, Buffer.from(delivered), { traceFields: 2, ownField: "X-Read" }) === undefined).toBe(
+      same,
+    );
+  });
+});
