@@ -1,52 +1,59 @@
 /** Runs inside the isolate: `mail.envelope`. */
 import type { Envelope } from "../api.ts";
 import { checkAddress, sameAddress } from "./addresses.ts";
-import { append, defineProperty, freeze, preventExtensions } from "./primordials.ts";
+import { append, freeze, preventExtensions } from "./primordials.ts";
 import { alive, countAction, type RunState } from "./run-state.ts";
 
-export function createEnvelope(state: RunState): Envelope {
-  const envelope = {
-    add(recipient: string): void {
-      const address = checkAddress(alive(state), recipient, "A recipient");
-      const list = recipients(state);
-      if (find(list, address) !== -1) return;
-      countAction(state, address.length);
-      const added = copy(list);
-      append(added, address);
-      state.to = added;
-    },
-    remove(recipient: string): boolean {
-      const address = checkAddress(alive(state), recipient, "A recipient");
-      return exchange(state, address, []);
-    },
-    replace(recipient: string, ...by: readonly string[]): boolean {
-      const address = checkAddress(alive(state), recipient, "A recipient");
-      return exchange(state, address, checked(state, by));
-    },
-    redirect(...to: readonly string[]): void {
-      const addresses = checked(alive(state), to);
-      countAction(state);
-      state.to = unique(addresses);
-    },
-  };
-  accessor(
-    envelope,
-    "from",
-    () => (alive(state).from === undefined ? state.mail.envelope.from : state.from),
-    (given) => {
-      const address = given === null ? null : checkAddress(alive(state), given, "The reverse-path");
-      countAction(state, address === null ? 0 : address.length);
-      state.from = address;
-    },
-  );
-  accessor(envelope, "to", () => freeze(copy(recipients(alive(state)))));
-  return preventExtensions(envelope) as unknown as Envelope;
+export class EnvelopeView implements Envelope {
+  readonly #state: RunState;
+
+  constructor(state: RunState) {
+    this.#state = state;
+    preventExtensions(this);
+  }
+
+  get from(): string | null {
+    const { from, mail } = alive(this.#state);
+    return from === undefined ? mail.envelope.from : from;
+  }
+
+  set from(given: string | null) {
+    const address = given === null ? null : checkAddress(alive(this.#state), given, "The reverse-path");
+    countAction(this.#state, address === null ? 0 : address.length);
+    this.#state.from = address;
+  }
+
+  get to(): readonly string[] {
+    return freeze(copy(recipients(alive(this.#state))));
+  }
+
+  add(recipient: string): void {
+    const address = checkAddress(alive(this.#state), recipient, "A recipient");
+    const list = recipients(this.#state);
+    if (find(list, address) !== -1) return;
+    countAction(this.#state, address.length);
+    const added = copy(list);
+    append(added, address);
+    this.#state.to = added;
+  }
+
+  remove(recipient: string): boolean {
+    return exchange(this.#state, checkAddress(alive(this.#state), recipient, "A recipient"), []);
+  }
+
+  replace(recipient: string, ...by: readonly string[]): boolean {
+    const address = checkAddress(alive(this.#state), recipient, "A recipient");
+    return exchange(this.#state, address, checked(this.#state, by));
+  }
+
+  redirect(...to: readonly string[]): void {
+    const addresses = checked(alive(this.#state), to);
+    countAction(this.#state);
+    this.#state.to = unique(addresses);
+  }
 }
 
-/** A property that is computed; without `set` an assignment is a TypeError. */
-export function accessor(object: object, key: string, get: () => unknown, set?: (value: unknown) => void): void {
-  defineProperty(object, key, { __proto__: null, get, set, enumerable: true, configurable: false } as PropertyDescriptor);
-}
+freeze(EnvelopeView.prototype);
 
 function recipients(state: RunState): readonly string[] {
   return state.to ?? state.mail.envelope.to;

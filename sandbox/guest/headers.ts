@@ -1,6 +1,6 @@
 /** Runs inside the isolate: `mail.headers`, and the list of fields behind it. A field that nobody edits keeps its index, and so its octets. */
 import type { Headers } from "../api.ts";
-import { append, arrayIterator, define, freeze, indexOf, lowerCase, matches, octetsOf, toText } from "./primordials.ts";
+import { append, arrayIterator, define, freeze, indexOf, lowerCase, matches, octetsOf, preventExtensions, toText } from "./primordials.ts";
 import { alive, askHost, countAction, type FieldEntry, invalid, type RunState } from "./run-state.ts";
 
 const nameLengthMax = 76;
@@ -79,50 +79,58 @@ export function removeField(state: RunState, name: string): number {
   return removed;
 }
 
-export function createHeaders(state: RunState): Headers {
-  const headers = {
-    get(name: string): string | undefined {
-      return firstValue(alive(state), nameGiven(state, name));
-    },
-    getAll(name: string): readonly string[] {
-      const values = rawValues(alive(state), nameGiven(state, name));
-      for (let i = 0; i < values.length; i++) define(values, i, decoded(values[i]!));
-      return freeze(values);
-    },
-    has(name: string): boolean {
-      return rawValues(alive(state), nameGiven(state, name)).length > 0;
-    },
-    set(name: string, value: string): void {
-      setField(alive(state), nameGiven(state, name), valueGiven(state, value));
-    },
-    add(name: string, value: string): void {
-      const given = nameGiven(alive(state), name);
-      const text = valueGiven(state, value);
-      countAction(state, given.length + text.length);
-      checkName(state, given);
-      checkValue(state, given, text);
-      append(fieldsOf(state), { name: given, lower: lowerCase(given), value: text, index: -1 });
-      state.fieldsChanged = true;
-    },
-    remove(name: string): number {
-      return removeField(alive(state), nameGiven(state, name));
-    },
-  };
-  define(
-    headers,
-    Symbol.iterator,
-    () => {
-      const fields = fieldsOf(alive(state));
-      const pairs: (readonly [string, string])[] = [];
-      for (let i = 0; i < fields.length; i++) {
-        if (fields[i]!.name !== "") append(pairs, freeze([fields[i]!.name, decoded(fields[i]!.value)] as const));
-      }
-      return arrayIterator(pairs);
-    },
-    false,
-  );
-  return freeze(headers) as unknown as Headers;
+export class HeadersView implements Headers {
+  readonly #state: RunState;
+
+  constructor(state: RunState) {
+    this.#state = state;
+    preventExtensions(this);
+  }
+
+  get(name: string): string | undefined {
+    return firstValue(alive(this.#state), nameGiven(this.#state, name));
+  }
+
+  getAll(name: string): readonly string[] {
+    const values = rawValues(alive(this.#state), nameGiven(this.#state, name));
+    for (let i = 0; i < values.length; i++) define(values, i, decoded(values[i]!));
+    return freeze(values);
+  }
+
+  has(name: string): boolean {
+    return rawValues(alive(this.#state), nameGiven(this.#state, name)).length > 0;
+  }
+
+  set(name: string, value: string): void {
+    setField(alive(this.#state), nameGiven(this.#state, name), valueGiven(this.#state, value));
+  }
+
+  add(name: string, value: string): void {
+    const state = alive(this.#state);
+    const given = nameGiven(state, name);
+    const text = valueGiven(state, value);
+    countAction(state, given.length + text.length);
+    checkName(state, given);
+    checkValue(state, given, text);
+    append(fieldsOf(state), { name: given, lower: lowerCase(given), value: text, index: -1 });
+    state.fieldsChanged = true;
+  }
+
+  remove(name: string): number {
+    return removeField(alive(this.#state), nameGiven(this.#state, name));
+  }
+
+  [Symbol.iterator](): IterableIterator<readonly [string, string]> {
+    const fields = fieldsOf(alive(this.#state));
+    const pairs: (readonly [string, string])[] = [];
+    for (let i = 0; i < fields.length; i++) {
+      if (fields[i]!.name !== "") append(pairs, freeze([fields[i]!.name, decoded(fields[i]!.value)] as const));
+    }
+    return arrayIterator(pairs);
+  }
 }
+
+freeze(HeadersView.prototype);
 
 function decoded(value: string): string {
   return indexOf(value, "=?") === -1 ? value : askHost("decode", value);

@@ -14,7 +14,7 @@ import { type AskName, type EventName, eventTable, type SubjectOf, type TellName
 import type { RuleFacts } from "./rule.ts";
 import { messageFacts, ruleFacts } from "./rule-facts.ts";
 import type { SinkContext } from "./sink.ts";
-import { defer, proceed, quarantine, refuse, type Verdict } from "./verdict.ts";
+import { defer, proceed, quarantine, refuse, settle, type Verdict } from "./verdict.ts";
 
 /** A script to run on a message, with the recipients that met its rule. */
 export interface ScriptStep {
@@ -128,7 +128,7 @@ export class Dispatcher {
     const set = this.#set;
     const bindings = set.byEvent[event];
     if (bindings === undefined) return proceed;
-    return this.#askFrom(0, event, subject, bindings, set);
+    return this.#askFrom({ start: 0, settled: false }, event, subject, bindings, set);
   }
 
   /** Tells the bindings of an event; nobody waits, nothing can be changed. */
@@ -156,17 +156,19 @@ export class Dispatcher {
     }
   }
 
+  /** Goes through the list from `start`. Once a sink settled, only the server's own handling is still asked: nobody settles his way past the relay control. */
   #askFrom<Name extends AskName>(
-    start: number,
+    { start, settled: settledBefore }: { readonly start: number; readonly settled: boolean },
     event: Name,
     subject: SubjectOf<Name>,
     bindings: readonly Binding[],
     set: BindingSet,
   ): Verdict | Promise<Verdict> {
     const message = (subject as { readonly message?: Message }).message;
+    let settled = settledBefore;
     for (let i = start; i < bindings.length; i++) {
       const binding = bindings[i]!;
-      if (binding.target.kind === "broken") continue;
+      if (binding.target.kind === "broken" || (settled && binding.source !== "server")) continue;
       if (binding.target.kind === "script") {
         if (message) return this.#held(set, this.#runScripts(i, event, subject, message, bindings, set));
         continue;
@@ -176,7 +178,7 @@ export class Dispatcher {
       if (!binding.enabled || isUsedUp(binding, health)) continue;
       if (!health.breaker.admits()) {
         const verdict = this.#suspended(event, binding);
-        if (endsList(verdict)) return verdict;
+        if (verdict.kind !== "proceed") return verdict;
         continue;
       }
       health.firings++;
@@ -187,7 +189,7 @@ export class Dispatcher {
       } catch (error) {
         if (before) message!.restore(before);
         const verdict = this.#afterFault(event, binding, health, error);
-        if (endsList(verdict)) return verdict;
+        if (verdict.kind !== "proceed") return verdict;
         continue;
       }
       if (answer instanceof Promise) {
@@ -200,13 +202,16 @@ export class Dispatcher {
         );
         return this.#held(
           set,
-          rest.then((verdict) => (endsList(verdict) ? verdict : this.#askFrom(i + 1, event, subject, bindings, set))),
+          rest.then((verdict) =>
+            verdict.kind === "proceed" ? this.#askFrom({ start: i + 1, settled: settled || verdict.settled }, event, subject, bindings, set) : verdict,
+          ),
         );
       }
       const verdict = this.#answered(event, binding, health, answer);
-      if (endsList(verdict)) return verdict;
+      if (verdict.kind !== "proceed") return verdict;
+      settled ||= verdict.settled;
     }
-    return proceed;
+    return settled ? settle : proceed;
   }
 
   /** Runs the consecutive scripts from `start` in one hop, then goes on behind the last one that ran. */
@@ -222,6 +227,7 @@ export class Dispatcher {
     const recipients = message.envelope.recipients.map((recipient) => recipient.mailbox);
     let facts: RuleFacts | undefined;
     let stopOnChange = false;
+    let settled = false;
     let end = start;
     for (; end < bindings.length; end++) {
       const binding = bindings[end]!;
@@ -238,7 +244,7 @@ export class Dispatcher {
       if (steps.length > 0 && health.breaker.state !== "closed") break;
       if (!health.breaker.admits()) {
         const verdict = this.#suspended(event, binding);
-        if (endsList(verdict)) return verdict;
+        if (verdict.kind !== "proceed") return verdict;
         continue;
       }
       steps.push({ at: end, binding, matchedRecipients: rule ? rule.matchedRecipients(recipients) : recipients });
@@ -251,12 +257,13 @@ export class Dispatcher {
         const health = this.#healthFor(binding);
         health.firings++;
         const verdict = fault ? this.#afterFault(event, binding, health, fault) : this.#answered(event, binding, health, given);
-        if (endsList(verdict)) return verdict;
+        if (verdict.kind !== "proceed") return verdict;
+        settled ||= verdict.settled;
       }
       // It may have stopped early: what it did not run is asked anew, with the message as it is now.
       if (outcomes.length < steps.length || stopOnChange) end = steps[outcomes.length - 1]!.at + 1;
     }
-    return this.#askFrom(end, event, subject, bindings, set);
+    return this.#askFrom({ start: end, settled }, event, subject, bindings, set);
   }
 
   #answered(event: AskName, binding: Binding, health: Health, answer: unknown): Verdict {
@@ -340,10 +347,6 @@ function asFault(error: unknown): Fault {
 
 function by(binding: Binding, verdict: Verdict): Verdict {
   return verdict.kind === "proceed" ? verdict : { ...verdict, by: binding.id };
-}
-
-function endsList(verdict: Verdict): boolean {
-  return verdict.kind !== "proceed" || verdict.settled;
 }
 
 /** What a fault means, in words that do not tell the client which policy failed. */

@@ -22,7 +22,7 @@ export const verdictTextOctetsMax = 480;
 
 /** No objection. */
 export const proceed: Verdict = Object.freeze({ kind: "proceed", settled: false });
-/** No objection, and the sinks behind this one are not asked. */
+/** No objection, and the sinks behind this one are not asked; the server's own handling is. */
 export const settle: Verdict = Object.freeze({ kind: "proceed", settled: true });
 
 /** For good: the sender is told not to try again. @throws {Fault} `verdict.code`, `verdict.status`, `verdict.text` */

@@ -2,26 +2,19 @@
  * The queue: what is due when. It keeps a small record of every message in the spool, starts attempts in the order they are due, persists what came of
  * them before a message goes (RELIABILITY P2), and reports failures to the sender in the same commit. How a message gets anywhere is delivery's affair.
  */
-import type { SubjectOf, TellName } from "../events/event.ts";
-import { type TrackStep, trackCodes } from "../events/subject.ts";
-import { createFailureReport } from "../mail/dsn.ts";
 import { createId } from "../mail/ids.ts";
-import { formatMailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
 import { formatReversePath } from "../mail/path.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import type { QueueEntry, Spool, StoredRecipient } from "../spool/spool.ts";
-import { type Deliver, describeOutcome, heldPrefix, type Outcome, type Settlement, settleAttempt } from "./attempt.ts";
-import { DueHeap } from "./due-heap.ts";
+import { type Deliver, type Outcome, type Settlement, settleAttempt } from "./attempt.ts";
+import { reportFailures, type Tell, Teller } from "./consequences.ts";
+import { Lanes, type Planned } from "./lanes.ts";
+import { describeItem, earliestAttempt, isHeld, type QueueFilter, type QueueItem, selectItems } from "./listing.ts";
 import { MessageCache } from "./message-cache.ts";
 import type { RetrySchedule } from "./retry-schedule.ts";
-
-export type { Deliver, Outcome } from "./attempt.ts";
-
-/** Tells observers; never throws, nobody waits. */
-export type Tell = <Name extends TellName>(name: Name, subject: SubjectOf<Name>) => void;
 
 export interface QueueOptions {
   readonly spool: Spool;
@@ -32,110 +25,78 @@ export interface QueueOptions {
   readonly tell: Tell;
   /** Name of this server, for failure reports. */
   readonly hostName: string;
-  /** Attempts at one time. */
+  /** Attempts at one time. Default 100. */
   readonly attemptsMax?: number;
-  /** The lane a message waits in: one that is slow leaves the others their places. Default: one lane for all. */
+  /** The lane a message waits in; see lanes.ts. Default: one lane for all. */
   readonly laneOf?: (recipients: readonly StoredRecipient[]) => string;
   /** Attempts at one time in one lane. Default: half of `attemptsMax` where there are lanes. */
   readonly laneAttemptsMax?: number;
-  /** Messages kept in memory for their first attempt. */
+  /** Messages kept in memory for their first attempt. Default 1,000. */
   readonly cachedMessagesMax?: number;
+  /** Octets of them. Default 64 MiB. */
   readonly cachedOctetsMax?: number;
-}
-
-/** A message in the queue, as a listing shows it. */
-export interface QueueItem extends QueueEntry {
-  /** Milliseconds since the Unix epoch; the earliest of its recipients'. */
-  readonly nextAttemptAt: number;
-  readonly running: boolean;
-  readonly held: boolean;
-}
-
-export interface QueueFilter {
-  /** Recipient's or sender's mailbox contains this, without case. */
-  readonly mailbox?: string;
-  readonly held?: boolean;
-  /** At most so many, those due first. Default 1,000. */
-  readonly countMax?: number;
 }
 
 export interface QueueCounts {
   readonly messages: number;
+  /** Attempts under way. */
   readonly running: number;
+  /** Messages that are due and wait for a place. */
   readonly due: number;
   readonly held: number;
+  /** Messages in memory for their first attempt. */
   readonly cached: number;
 }
 
-/** What is kept of a message in mind; recipients only while they are queued. */
-interface Item {
-  readonly messageId: string;
-  readonly receivedAt: number;
-  readonly sizeOctets: number;
-  readonly reversePath: string;
+/** What is kept of a message in mind; of its recipients those that are queued. */
+interface Item extends QueueEntry, Planned {
   recipients: readonly StoredRecipient[];
-  dueAt: number;
-  order: number;
-  state: "waiting" | "running" | "recording";
-}
-
-interface Lane {
-  readonly heap: DueHeap<Entry>;
-  running: number;
-}
-
-/** An item's place in a heap; stale where the item has got another since. */
-interface Entry {
-  readonly dueAt: number;
-  readonly order: number;
-  readonly item: Item;
 }
 
 /** Waits between tries to record an outcome: doubled from the first to the last. */
-const recordRetryMs = 1_000;
-const recordRetryMsMax = 60_000;
+const recordDelayMs = 1_000;
+const recordDelayMsMax = 60_000;
 
 export class Queue {
   readonly #options: QueueOptions;
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #spool: Spool;
-  readonly #attemptsMax: number;
-  readonly #laneAttemptsMax: number;
+  readonly #teller: Teller;
+  readonly #lanes: Lanes<Item>;
   readonly #cache: MessageCache;
   readonly #items = new Map<string, Item>();
-  readonly #lanes = new Map<string, Lane>();
   readonly #running = new Set<Promise<void>>();
-  #attempts = 0;
-  #order = 0;
+  /** Ends the waits between tries to record. */
+  readonly #hurry = new Set<() => void>();
   #state: "new" | "started" | "stopping" = "new";
   #timer: { readonly at: number; readonly cancel: () => void } | undefined;
 
   constructor(options: QueueOptions) {
+    const { attemptsMax = 100 } = options;
     this.#options = options;
     this.#log = options.log;
     this.#clock = options.clock;
     this.#spool = options.spool;
-    this.#attemptsMax = options.attemptsMax ?? 100;
-    this.#laneAttemptsMax =
-      options.laneAttemptsMax ?? (options.laneOf ? Math.max(1, Math.floor(this.#attemptsMax / 2)) : this.#attemptsMax);
+    this.#teller = new Teller(options);
+    this.#lanes = new Lanes({
+      runningMax: attemptsMax,
+      laneRunningMax:
+        options.laneAttemptsMax ?? (options.laneOf ? Math.max(1, Math.floor(attemptsMax / 2)) : attemptsMax),
+    });
     this.#cache = new MessageCache({
       messagesMax: options.cachedMessagesMax ?? 1_000,
       octetsMax: options.cachedOctetsMax ?? 64 * 1024 * 1024,
     });
   }
 
-  /** Takes up the schedule that survived the last process; held mail is looked at again. @throws {Fault} `spool.failed` */
+  /** Takes up the schedule that survived the last process; held mail is looked at again. @throws {Fault} `spool.failed`, `spool.closed` */
   async start(): Promise<void> {
     const entries = await this.#spool.list();
-    const now = this.#clock.now();
     for (const entry of entries) {
-      // What was accepted while the list was read is known already, and newer.
+      // What was enqueued while the list was read is known already.
       if (this.#items.has(entry.messageId)) continue;
-      const recipients = entry.recipients
-        .filter((recipient) => recipient.state === "queued")
-        .map((recipient) => (isHeld(recipient) ? { ...recipient, nextAttemptAt: now } : recipient));
-      this.#add({ ...entry, recipients });
+      this.#add({ ...entry, recipients: this.#dueAgain(entry.recipients.filter(({ state }) => state === "queued")) });
     }
     this.#state = "started";
     this.#log.info("queue.started", { messages: this.#items.size });
@@ -144,50 +105,47 @@ export class Queue {
 
   /** A message the spool has just taken custody of: due now, and attempted from memory where there is room. */
   enqueue(message: Message): void {
-    const now = this.#clock.now();
-    const recipients = message.envelope.recipients.map(
-      ({ mailbox }, index): StoredRecipient => ({
-        index,
-        mailbox,
-        state: "queued",
-        attempts: 0,
-        nextAttemptAt: now,
-        lastOutcome: "",
-      }),
-    );
     if (this.#items.has(message.id)) return;
+    const now = this.#clock.now();
     this.#cache.offer(message);
     this.#add({
       messageId: message.id,
       receivedAt: message.receivedAt,
       sizeOctets: message.sizeOctets,
       reversePath: formatReversePath(message.envelope.reversePath),
-      recipients,
+      recipients: message.envelope.recipients.map(
+        ({ mailbox }, index): StoredRecipient => ({
+          index,
+          mailbox,
+          state: "queued",
+          attempts: 0,
+          nextAttemptAt: now,
+          lastOutcome: "",
+        }),
+      ),
     });
     this.#pump();
   }
 
   /** Looks at held mail again, now: the smarthost may have been set. */
   recheckHeld(): void {
-    const now = this.#clock.now();
     for (const item of this.#items.values()) {
-      if (item.state !== "waiting" || !item.recipients.some(isHeld)) continue;
-      item.recipients = item.recipients.map((recipient) =>
-        isHeld(recipient) ? { ...recipient, nextAttemptAt: now } : recipient,
-      );
+      if (!item.waiting || !item.recipients.some(isHeld)) continue;
+      item.recipients = this.#dueAgain(item.recipients);
       this.#plan(item);
     }
     this.#pump();
   }
 
   /**
-   * Starts no attempt any more and waits for those under way, `deadlineMs` at most. What is not done by then goes on in vain or is made again after the
-   * next start: at least once, never lost. Returns how many were abandoned.
+   * Starts no attempt any more and waits for those under way, `deadlineMs` at most. What is not done by then is attempted again after the next start:
+   * at least once, never lost. Returns how many were abandoned.
    */
   async stop(deadlineMs: number): Promise<number> {
     this.#state = "stopping";
     this.#timer?.cancel();
     this.#timer = undefined;
+    for (const hurry of this.#hurry) hurry();
     if (this.#running.size > 0) {
       let cancel = () => {};
       const deadline = new Promise<void>((resolve) => {
@@ -202,25 +160,22 @@ export class Queue {
 
   /** What is queued, due first. */
   list(filter: QueueFilter = {}): QueueItem[] {
-    const wanted = filter.mailbox?.toLowerCase();
-    return [...this.#items.values()]
-      .filter(
-        (item) => wanted === undefined || mailboxesOf(item).some((mailbox) => mailbox.toLowerCase().includes(wanted)),
-      )
-      .map(describeItem)
-      .filter((item) => filter.held === undefined || item.held === filter.held)
-      .sort((one, other) => one.nextAttemptAt - other.nextAttemptAt || one.receivedAt - other.receivedAt)
-      .slice(0, filter.countMax ?? 1_000);
+    return selectItems(
+      [...this.#items.values()].map((item) => describeItem(item, item.recipients, !item.waiting)),
+      filter,
+    );
   }
 
-  /** One message with all of its recipients, those done with too. @throws {Fault} `spool.failed` */
+  /** One message with all of its recipients, those done with too. @throws {Fault} `spool.failed`, `spool.closed` */
   async show(messageId: string): Promise<QueueItem | undefined> {
     const entry = await this.#spool.find(messageId);
     if (!entry) return undefined;
-    const item = this.#items.get(messageId);
-    return item
-      ? { ...describeItem(item), recipients: entry.recipients }
-      : { ...entry, nextAttemptAt: earliestOf(entry.recipients), running: false, held: false };
+    // Of those still queued the queue knows better when they are due.
+    const known = this.#items.get(messageId);
+    const recipients = entry.recipients.map(
+      (recipient) => known?.recipients.find(({ index }) => index === recipient.index) ?? recipient,
+    );
+    return describeItem(entry, recipients, known !== undefined && !known.waiting);
   }
 
   counts(): QueueCounts {
@@ -228,54 +183,42 @@ export class Queue {
     let due = 0;
     let held = 0;
     for (const item of this.#items.values()) {
-      if (item.state === "waiting" && item.dueAt <= now) due += 1;
+      if (item.waiting && item.dueAt <= now) due += 1;
       if (item.recipients.some(isHeld)) held += 1;
     }
-    return { messages: this.#items.size, running: this.#attempts, due, held, cached: this.#cache.size };
+    return { messages: this.#items.size, running: this.#lanes.running, due, held, cached: this.#cache.size };
   }
 
   #add(entry: QueueEntry): void {
-    const item: Item = { ...entry, dueAt: 0, order: 0, state: "waiting" };
+    const item: Item = { ...entry, dueAt: 0, order: 0, waiting: true };
     this.#items.set(entry.messageId, item);
     this.#plan(item);
   }
 
   #plan(item: Item): void {
-    item.state = "waiting";
-    item.dueAt = earliestOf(item.recipients);
-    item.order = this.#order++;
-    this.#laneOf(item).heap.push({ dueAt: item.dueAt, order: item.order, item });
+    this.#lanes.plan(item, this.#options.laneOf?.(item.recipients) ?? "", earliestAttempt(item.recipients));
   }
 
-  #laneOf(item: Item): Lane {
-    const name = this.#options.laneOf?.(item.recipients) ?? "";
-    let lane = this.#lanes.get(name);
-    if (!lane) this.#lanes.set(name, (lane = { heap: new DueHeap(), running: 0 }));
-    return lane;
+  #dueAgain(recipients: readonly StoredRecipient[]): StoredRecipient[] {
+    const now = this.#clock.now();
+    return recipients.map((recipient) => (isHeld(recipient) ? { ...recipient, nextAttemptAt: now } : recipient));
   }
 
   /** Starts what is due and has a place; plans to come back for what is due next. */
   #pump(): void {
     if (this.#state !== "started") return;
-    const now = this.#clock.now();
-    let nextAt = Number.POSITIVE_INFINITY;
-    for (const lane of this.#lanes.values()) {
-      for (let entry = lane.heap.peek(); entry; entry = lane.heap.peek()) {
-        const { item } = entry;
-        if (entry.order !== item.order || item.state !== "waiting") {
-          lane.heap.pop();
-          continue;
-        }
-        // Without a place, the attempt that ends comes back here.
-        if (this.#attempts >= this.#attemptsMax || lane.running >= this.#laneAttemptsMax) break;
-        if (entry.dueAt > now) {
-          nextAt = Math.min(nextAt, entry.dueAt);
-          break;
-        }
-        lane.heap.pop();
-        this.#begin(item, lane);
-      }
-    }
+    const nextAt = this.#lanes.startDue(this.#clock.now(), (item, freePlace) => {
+      const run = this.#attempt(item)
+        .catch((error: unknown) =>
+          this.#log.error("queue.failed", { messageId: item.messageId, reason: describeThrown(error) }),
+        )
+        .finally(() => {
+          this.#running.delete(run);
+          freePlace();
+          this.#pump();
+        });
+      this.#running.add(run);
+    });
     this.#wakeAt(nextAt);
   }
 
@@ -291,60 +234,40 @@ export class Queue {
     this.#timer = { at, cancel };
   }
 
-  #begin(item: Item, lane: Lane): void {
-    item.state = "running";
-    this.#attempts += 1;
-    lane.running += 1;
-    const freePlace = () => {
-      this.#attempts -= 1;
-      lane.running -= 1;
-    };
-    const run = this.#attempt(item, freePlace)
-      .catch((error: unknown) =>
-        this.#log.error("queue.failed", { messageId: item.messageId, reason: describeThrown(error) }),
-      )
-      .finally(() => {
-        this.#running.delete(run);
-        this.#pump();
-      });
-    this.#running.add(run);
-  }
-
-  async #attempt(item: Item, freePlace: () => void): Promise<void> {
-    const attemptId = createId(this.#clock.now());
+  /** One attempt of what is due of a message, to its end: the outcome recorded and told, the rest planned. */
+  async #attempt(item: Item): Promise<void> {
+    const { messageId, receivedAt } = item;
+    const startedAt = this.#clock.now();
+    const attemptId = createId(startedAt);
+    const due = item.recipients.filter((recipient) => recipient.nextAttemptAt <= startedAt);
     let message: Message | undefined;
-    let settlements: readonly Settlement[];
+    let outcomes: readonly Outcome[];
     try {
-      const startedAt = this.#clock.now();
-      const due = item.recipients.filter((recipient) => recipient.nextAttemptAt <= startedAt);
-      let outcomes: readonly Outcome[];
-      try {
-        message = this.#cache.take(item.messageId) ?? (await this.#spool.load(item.messageId));
-        if (!message) {
-          this.#items.delete(item.messageId);
-          this.#log.error("queue.message-missing", { messageId: item.messageId });
-          return;
-        }
-        this.#track(item.messageId, "attempted", { attemptId, recipients: due.length });
-        outcomes = await this.#options.deliver({ message, attemptId, recipients: due });
-      } catch (error) {
-        const reason = describeThrown(error);
-        this.#log.error("delivery.failed", {
-          messageId: item.messageId,
-          attemptId,
-          reason,
-          fault: error instanceof Fault ? error.code : undefined,
-        });
-        outcomes = due.map(({ index }) => ({ index, kind: "deferred", nextHop: "", reply: null, reason }));
+      message = this.#cache.take(messageId) ?? (await this.#spool.load(messageId));
+      if (!message) {
+        this.#log.error("queue.message-missing", { messageId });
+        this.#items.delete(messageId);
+        return;
       }
-      settlements = settleAttempt(due, outcomes, {
-        receivedAt: item.receivedAt,
-        now: this.#clock.now(),
-        schedule: this.#options.schedule,
+      this.#teller.track(messageId, "attempted", { attemptId, recipients: due.length });
+      outcomes = await this.#options.deliver({ message, attemptId, recipients: due });
+    } catch (error) {
+      const reason = describeThrown(error);
+      this.#log.error("delivery.threw", {
+        messageId,
+        attemptId,
+        reason,
+        fault: error instanceof Fault ? error.code : undefined,
       });
-    } finally {
-      freePlace();
+      outcomes = due.map(({ index }) => ({ index, kind: "deferred", nextHop: "", reply: null, reason }));
     }
+    const { schedule } = this.#options;
+    const settlements = settleAttempt(due, outcomes, {
+      receivedAt,
+      now: this.#clock.now(),
+      // A message that cannot be read cannot be reported either: it is not given up, it stays for the operator.
+      schedule: message ? schedule : { ...schedule, givesUp: () => false },
+    });
     await this.#settle(item, attemptId, message, settlements);
   }
 
@@ -354,149 +277,66 @@ export class Queue {
     message: Message | undefined,
     settlements: readonly Settlement[],
   ): Promise<void> {
-    const report = this.#createReport(item, message, settlements);
+    const { messageId } = item;
+    const report =
+      message &&
+      reportFailures(message, settlements, {
+        hostName: this.#options.hostName,
+        now: this.#clock.now(),
+        log: this.#log,
+      });
     // Held as before: nothing to persist but the time of the next look, which a restart sets anew anyway.
     const changed = settlements.filter(
       ({ recipient, outcome, update }) => outcome.kind !== "held" || recipient.lastOutcome !== update.lastOutcome,
     );
-    if (changed.length > 0 && !(await this.#record(item, changed, report))) return;
-    for (const settlement of changed) this.#tellOutcome(item, attemptId, message, settlement);
+    if (changed.length > 0 && !(await this.#record(messageId, changed, report))) return;
+    for (const settlement of changed) this.#teller.tellOutcome(messageId, attemptId, message, settlement);
     const updates = new Map(settlements.map(({ update }) => [update.index, update]));
     item.recipients = item.recipients
       .map((recipient) => ({ ...recipient, ...updates.get(recipient.index) }))
-      .filter((recipient) => recipient.state === "queued");
+      .filter(({ state }) => state === "queued");
     if (item.recipients.length > 0) this.#plan(item);
     else {
-      this.#items.delete(item.messageId);
-      this.#track(item.messageId, "finished", {});
+      this.#items.delete(messageId);
+      this.#teller.track(messageId, "finished");
     }
     if (!report) return;
-    this.#log.info("dsn.queued", { messageId: item.messageId, reportId: report.id, to: item.reversePath });
-    this.#track(item.messageId, "reported", { reportId: report.id });
+    this.#log.info("dsn.queued", { messageId, reportId: report.id, to: item.reversePath });
+    this.#teller.track(messageId, "reported", { reportId: report.id });
     this.enqueue(report);
   }
 
   /**
-   * Persists the outcomes, again and again where the spool cannot now: a message that was delivered must not be delivered again because its outcome
-   * did not fit on the disk. False where it is given up: the server stops, or the message is gone.
+   * Persists outcomes, again and again where the spool cannot now: what was delivered must not be delivered again because its outcome did not fit on
+   * the disk. It keeps its place meanwhile, so a spool that takes nothing stops the queue too. False where it is given up: the server stops, or the
+   * message is gone.
    */
-  async #record(item: Item, settlements: readonly Settlement[], report: Message | undefined): Promise<boolean> {
-    item.state = "recording";
-    for (let delayMs = recordRetryMs; ; delayMs = Math.min(delayMs * 2, recordRetryMsMax)) {
+  async #record(messageId: string, settlements: readonly Settlement[], report: Message | undefined): Promise<boolean> {
+    const updates = settlements.map(({ update }) => update);
+    for (let delayMs = recordDelayMs; ; delayMs = Math.min(delayMs * 2, recordDelayMsMax)) {
       try {
-        await this.#spool.record(
-          item.messageId,
-          settlements.map(({ update }) => update),
-          report ? [report] : [],
-        );
+        await this.#spool.record(messageId, updates, report ? [report] : []);
         return true;
       } catch (error) {
         const code = error instanceof Fault ? error.code : undefined;
-        this.#log.error("queue.record-failed", {
-          messageId: item.messageId,
-          reason: describeThrown(error),
-          fault: code,
-        });
-        if (code === "spool.unknown-message") this.#items.delete(item.messageId);
+        this.#log.error("queue.record-failed", { messageId, reason: describeThrown(error), fault: code });
+        if (code === "spool.unknown-message") this.#items.delete(messageId);
         if (code === "spool.unknown-message" || code === "spool.closed" || this.#state === "stopping") return false;
       }
-      await new Promise<void>((resolve) => this.#clock.after(delayMs, resolve));
+      await this.#pause(delayMs);
     }
   }
 
-  /** The report of an attempt's failures, or undefined where there are none or nobody to tell. RFC 5321 §4.5.5, §6.1. */
-  #createReport(item: Item, message: Message | undefined, settlements: readonly Settlement[]): Message | undefined {
-    const failed = settlements.filter(({ outcome }) => outcome.kind === "failed");
-    if (failed.length === 0 || !message) return undefined;
-    const { reversePath } = message.envelope;
-    if (reversePath === null) {
-      this.#log.warn("dsn.suppressed", {
-        messageId: item.messageId,
-        reason: "the reverse-path is null",
-        recipients: failed.map(({ recipient }) => formatMailbox(recipient.mailbox)),
-        outcomes: failed.map(({ outcome }) => describeOutcome(outcome)),
-      });
-      return undefined;
-    }
-    const now = this.#clock.now();
-    return createFailureReport({
-      original: message,
-      reversePath,
-      hostName: this.#options.hostName,
-      now,
-      failed: failed.map(({ recipient, outcome }) => ({
-        mailbox: recipient.mailbox,
-        status: outcome.status ?? outcome.reply?.status ?? "5.0.0",
-        reason: outcome.reason || "refused for good",
-        nextHop: outcome.nextHop,
-        reply: outcome.reply,
-        lastAttemptAt: now,
-      })),
+  /** Waits, but not when the queue stops. */
+  async #pause(delayMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const hurry = () => {
+        cancel();
+        this.#hurry.delete(hurry);
+        resolve();
+      };
+      const cancel = this.#clock.after(delayMs, hurry);
+      this.#hurry.add(hurry);
     });
   }
-
-  #tellOutcome(
-    item: Item,
-    attemptId: string,
-    message: Message | undefined,
-    { recipient, outcome, update }: Settlement,
-  ): void {
-    const to = formatMailbox(recipient.mailbox);
-    const words = describeOutcome(outcome);
-    const facts = { attemptId, to, nextHop: outcome.nextHop, attempts: update.attempts, outcome: words };
-    const fields = { messageId: item.messageId, ...facts };
-    const step = outcome.kind === "held" ? "deferred" : outcome.kind;
-    if (outcome.kind === "delivered") this.#log.info("delivery.delivered", fields);
-    else if (outcome.kind === "failed") this.#log.warn("delivery.failed", fields);
-    else
-      this.#log.info(`delivery.${outcome.kind}`, {
-        ...fields,
-        nextAttemptAt: new Date(update.nextAttemptAt).toISOString(),
-      });
-    this.#track(item.messageId, step, facts);
-    // An attempt that could not even load its message has nothing to show.
-    if (!message) return;
-    const subject = {
-      message,
-      attemptId,
-      forwardPath: recipient.mailbox,
-      nextHop: outcome.nextHop,
-      reply: outcome.reply,
-    };
-    if (step === "delivered") this.#options.tell("onDelivered", subject);
-    else if (step === "failed") this.#options.tell("onFailed", { ...subject, reason: words });
-    else this.#options.tell("onDeferred", { ...subject, reason: words, nextAttemptAt: update.nextAttemptAt });
-  }
-
-  #track(messageId: string, step: TrackStep, facts: Readonly<Record<string, unknown>>): void {
-    this.#options.tell("onTrack", { messageId, step, code: trackCodes[step], at: this.#clock.now(), facts });
-  }
-}
-
-function isHeld(recipient: StoredRecipient): boolean {
-  return recipient.lastOutcome.startsWith(heldPrefix);
-}
-
-function earliestOf(recipients: readonly StoredRecipient[]): number {
-  return recipients.reduce(
-    (earliest, { nextAttemptAt }) => Math.min(earliest, nextAttemptAt),
-    Number.POSITIVE_INFINITY,
-  );
-}
-
-function mailboxesOf(item: Item): string[] {
-  return [item.reversePath, ...item.recipients.map((recipient) => formatMailbox(recipient.mailbox))];
-}
-
-function describeItem(item: Item): QueueItem {
-  return {
-    messageId: item.messageId,
-    receivedAt: item.receivedAt,
-    sizeOctets: item.sizeOctets,
-    reversePath: item.reversePath,
-    recipients: item.recipients,
-    nextAttemptAt: item.dueAt,
-    running: item.state !== "waiting",
-    held: item.recipients.some(isHeld),
-  };
 }

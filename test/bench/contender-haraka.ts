@@ -27,6 +27,8 @@ export function harakaContender(): Contender {
         "outbound.ini": "enable_tls=false\nlocal_mx_ok=true\n",
         "host_list": "",
       };
+      // What its own scaffolding copies into every new folder: the core reads its defaults from there.
+      copyFileSync(join(haraka, "config/connection.ini"), join(folder, "config/connection.ini"));
       for (const [name, text] of Object.entries(config)) writeFileSync(join(folder, "config", name), text);
       const server = new Daemon([node, join(haraka, "bin/haraka"), "-c", folder], {
         logFile: join(folder, "haraka.log"),

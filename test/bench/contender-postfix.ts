@@ -3,7 +3,7 @@
  * the subject and adds the field. Settings are Postfix's own defaults but for what the privacy of the instance needs.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { freePorts } from "../support/free-ports.ts";
 import { findTool } from "../support/tools.ts";
@@ -57,7 +57,6 @@ function createInstance(folder: string, ports: { readonly port: number; readonly
   const queue = join(folder, "queue");
   const data = join(folder, "data");
   const uid = Number(execFileSync("id", ["-u", "postfix"], { encoding: "utf8" }));
-  chmodSync(folder, 0o755); // Its processes run as another user and must come through.
   for (const path of [config, queue, data, join(queue, "pid")]) mkdirSync(path, { recursive: true, mode: 0o755 });
   for (const name of ["active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace", "maildrop", "public"]) {
     const path = join(queue, name);

@@ -3,7 +3,7 @@
  * messages over the same number of sessions, adds one field with the subject, keeps them durably, and relays them to the same sink.
  * `node test/bench/relay.ts [--messages N] [--sessions N] [--rounds N] [--only NAME]`; bounded in time: four minutes in all.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -56,6 +56,7 @@ async function main(): Promise<void> {
 
   const deadline = performance.now() + runMsMax;
   const folder = mkdtempSync(join(tmpdir(), "onarrival-bench-"));
+  chmodSync(folder, 0o755); // A contender may run as another user and must come through.
   const mail = join(folder, "mail.txt");
   writeFileSync(mail, composeMail());
   const lanes: Lane[] = [];

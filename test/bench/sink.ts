@@ -1,6 +1,6 @@
 /** The far end of the benchmark: Postfix's smtp-sink, which takes everything, keeps nothing and counts. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { requireTool } from "../support/tools.ts";
@@ -18,7 +18,7 @@ export class CountingSink {
   }
 
   static async start(port: number): Promise<CountingSink> {
-    const child = spawn(requireTool("smtp-sink"), ["-c", "-h", "sink.example", `127.0.0.1:${port}`, "500"], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(requireTool("smtp-sink"), [...asNobody(), "-c", "-h", "sink.example", `127.0.0.1:${port}`, "500"], { stdio: ["ignore", "pipe", "inherit"] });
     const sink = new CountingSink(child);
     await sleep(300);
     if (child.exitCode !== null) throw new Error(`Cannot start smtp-sink on port ${port}: exit ${child.exitCode}`);
@@ -38,8 +38,9 @@ export class CountingSink {
 /** Takes one message on `port` and gives it back: to see that a contender edits what it relays. */
 export async function catchOne(port: number, folder: string, send: () => Promise<void>): Promise<string> {
   const caught = join(folder, "caught");
-  mkdirSync(caught, { recursive: true });
-  const child = spawn(requireTool("smtp-sink"), ["-h", "sink.example", "-d", "mail.", `127.0.0.1:${port}`, "50"], { cwd: caught, stdio: ["ignore", "ignore", "inherit"] });
+  mkdirSync(caught);
+  chmodSync(caught, 0o777); // Where root starts it, it gives its rights away.
+  const child = spawn(requireTool("smtp-sink"), [...asNobody(), "-h", "sink.example", "-d", "mail.", `127.0.0.1:${port}`, "50"], { cwd: caught, stdio: ["ignore", "ignore", "inherit"] });
   try {
     await sleep(300);
     await send();
@@ -54,6 +55,10 @@ export async function catchOne(port: number, folder: string, send: () => Promise
   } finally {
     await stopChild(child);
   }
+}
+
+function asNobody(): string[] {
+  return process.getuid?.() === 0 ? ["-u", "nobody"] : [];
 }
 
 async function stopChild(child: ChildProcess): Promise<void> {
