@@ -8,13 +8,14 @@ import { formatMailbox } from "./mail/mailbox.ts";
 import type { Metrics } from "./platform/metrics.ts";
 import type { Queue } from "./queue/queue.ts";
 import type { ScriptRegistry } from "./scripting/registry.ts";
-import type { QueueEntry } from "./spool/spool.ts";
+import type { QueueEntry, Spool } from "./spool/spool.ts";
 import { version } from "./version.ts";
 
 export interface ViewParts {
   readonly dispatcher: Dispatcher;
   readonly registry: ScriptRegistry;
   readonly queue: Queue;
+  readonly spool: Pick<Spool, "counts" | "find">;
   readonly metrics: Metrics;
   readonly facts: { readonly startedAt: number; readonly configFile: string | null; readonly config: Config };
   readonly listeners: readonly ListenerView[];
@@ -23,15 +24,19 @@ export interface ViewParts {
 }
 
 export function createServerView(parts: ViewParts): ServerView & { scriptCounts(): { live: number; broken: number; suspended: number } } {
-  const { dispatcher, registry, queue, metrics, facts, listeners, draining, sessions } = parts;
+  const { dispatcher, registry, queue, spool, metrics, facts, listeners, draining, sessions } = parts;
   const scripts = () => registry.states().map((state) => scriptView(state, dispatcher));
   return {
     scripts,
     bindings: () => eventNames.flatMap((event) => dispatcher.bindingsOf(event).map((binding) => bindingView(binding, dispatcher))),
     async queue({ limit, from, to }) {
-      const entries = await queue.list();
-      const items = entries.map(queueItemView).filter((item) => (from === undefined || item.from === from) && (to === undefined || item.recipients.some(({ address }) => (to.startsWith("@") ? address.endsWith(to) : address === to))));
-      return items.slice(0, limit);
+      const isMeant = ({ address }: { readonly address: string }) => (to?.startsWith("@") ? address.endsWith(to) : address === to);
+      return queue
+        .list({ countMax: Number.MAX_SAFE_INTEGER })
+        .sort((one, other) => one.receivedAt - other.receivedAt)
+        .map(queueItemView)
+        .filter((item) => (from === undefined || item.from === from) && (to === undefined || item.recipients.some(isMeant)))
+        .slice(0, limit);
     },
     async queueItem(id) {
       const entry = await queue.show(id);
@@ -46,7 +51,7 @@ export function createServerView(parts: ViewParts): ServerView & { scriptCounts(
       data: facts.config.data,
       scripts: facts.config.scripts.folder,
       listeners,
-      queue: queue.counts(),
+      queue: spool.counts(),
       draining: draining(),
     }),
     ready() {

@@ -19,7 +19,8 @@ import { startLibraryListener } from "./inbound/library-engine.ts";
 import type { Listener, ListenerOptions } from "./inbound/listener.ts";
 import { Reception } from "./inbound/reception.ts";
 import { createServerView } from "./main-view.ts";
-import { createDeliver } from "./outbound/deliver.ts";
+import { createDelivery } from "./outbound/deliver.ts";
+import type { Smarthost } from "./outbound/next-hop.ts";
 import { type Clock, systemClock } from "./platform/clock.ts";
 import { makeFolderDurably } from "./platform/durable-folder.ts";
 import { describeThrown, Fault } from "./platform/fault.ts";
@@ -142,24 +143,25 @@ async function start(
   await registry.start();
   stops.push(() => registry.stop());
 
-  const deliver = await createDeliver({
+  const delivery = createDelivery({
     localDomains,
+    smarthost: await readSmarthost(config),
     maildirRoot: config.delivery.maildir,
-    hostname: config.hostname,
-    ...(config.delivery.smarthost ? { smarthost: await readSmarthost(config.delivery.smarthost) } : {}),
-    connectionsMax: config.delivery.connectionsMax,
+    hostName: config.hostname,
     clock,
-    log,
+    smtpLimits: { connectionsMax: config.delivery.connectionsMax },
   });
-  stops.push(() => deliver.close());
+  stops.push(() => delivery.close());
+  const { firstMs, maxMs, lifetimeMs } = config.delivery.retry;
   const queue = new Queue({
     spool,
     clock,
     log,
-    hostname: config.hostname,
-    schedule: createRetrySchedule(config.delivery.retry),
-    concurrencyMax: config.delivery.concurrency,
-    deliver: deliver.deliver,
+    hostName: config.hostname,
+    schedule: createRetrySchedule({ firstDelaysMs: doubling(firstMs, maxMs), steadyDelayMs: maxMs, lifetimeMs }),
+    attemptsMax: config.delivery.concurrency,
+    laneOf: (recipients) => delivery.laneOf(recipients),
+    deliver: delivery.deliver,
     tell: (name, subject) => {
       if (name === "onDelivered") metrics.deliveries.delivered++;
       else if (name === "onDeferred") metrics.deliveries.deferred++;
@@ -176,6 +178,7 @@ async function start(
     dispatcher,
     registry,
     queue,
+    spool,
     metrics,
     facts: { startedAt, configFile: file, config },
     listeners: listenerViews,
@@ -211,6 +214,7 @@ async function start(
   await queue.start();
   log.info("server.started", { listeners: listenerViews, admin: { address: admin.address, port: admin.port }, queue: spool.counts().messages });
 
+  let present = config;
   return {
     listeners: listenerViews,
     admin: { address: admin.address, port: admin.port },
@@ -224,7 +228,10 @@ async function start(
       const changes: string[] = [];
       if (options.loadAgain) {
         const next = options.loadAgain().config;
-        changes.push(...applyDomains(next, localDomains, relayDomains), ...needsRestart(config, next));
+        delivery.reroute({ localDomains, smarthost: await readSmarthost(next) });
+        changes.push(...applyDomains(next, localDomains, relayDomains), ...applySmarthost(present, next), ...needsRestart(config, next));
+        queue.recheckHeld();
+        present = next;
       }
       await registry.reload();
       changes.push("scripts: read again");
@@ -256,10 +263,19 @@ async function readListener(listener: ListenerConfig, hostname: string): Promise
   return { name, address, port, role, limits, lineEnds, hostname, ...(pem ? { tls: pem } : {}) };
 }
 
-async function readSmarthost({ passwordFile, user, ...smarthost }: NonNullable<Config["delivery"]["smarthost"]>) {
+async function readSmarthost({ delivery }: Config): Promise<Smarthost | null> {
+  if (!delivery.smarthost) return null;
+  const { passwordFile, user, ...smarthost } = delivery.smarthost;
   if (user === undefined || passwordFile === undefined) return smarthost;
-  const password = (await readNamedFile(passwordFile, "delivery.smarthost.password_file")).toString("utf8").split(/\r?\n/)[0]!;
-  return { ...smarthost, auth: { user, password } };
+  const text = (await readNamedFile(passwordFile, "delivery.smarthost.password_file")).toString("utf8");
+  return { ...smarthost, user, password: text.split(/\r?\n/)[0]! };
+}
+
+/** Waits from `firstMs` on, each twice the one before, while they are below `maxMs`. */
+function doubling(firstMs: number, maxMs: number): number[] {
+  const waits: number[] = [];
+  for (let wait = firstMs; wait < maxMs; wait *= 2) waits.push(wait);
+  return waits;
 }
 
 /** @throws {Fault} `config.unreadable` */
@@ -321,9 +337,16 @@ function applyDomains({ domains }: Config, localDomains: Set<string>, relayDomai
   return changes;
 }
 
+function applySmarthost({ delivery: before }: Config, { delivery: after }: Config): string[] {
+  if (JSON.stringify(before.smarthost) === JSON.stringify(after.smarthost)) return [];
+  return [`delivery.smarthost: now ${after.smarthost ? `${after.smarthost.host}:${after.smarthost.port}` : "none"}`];
+}
+
 /** The options, section by section, whose new values are not in force before a restart. */
-function needsRestart(present: Config, next: Config): string[] {
-  return (Object.keys(next) as (keyof Config)[])
-    .filter((section) => section !== "domains" && JSON.stringify(present[section]) !== JSON.stringify(next[section]))
+function needsRestart(running: Config, next: Config): string[] {
+  const withoutLive = ({ domains: _domains, delivery: { smarthost: _smarthost, ...delivery }, ...rest }: Config) => ({ ...rest, delivery });
+  const [before, after] = [withoutLive(running), withoutLive(next)];
+  return (Object.keys(after) as (keyof typeof after)[])
+    .filter((section) => JSON.stringify(before[section]) !== JSON.stringify(after[section]))
     .map((section) => `${section}: changed, needs a restart`);
 }

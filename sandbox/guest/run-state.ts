@@ -2,7 +2,7 @@
 import type { MailInput } from "../protocol.ts";
 import { cutToOctets, now, preventExtensions, quote, RangeErrorOf, slice, TypeErrorOf } from "./primordials.ts";
 
-/** Asks the child process. Gives null where the answer needs octets that are not there; the run is then repeated with them. */
+/** Asks the child process. Gives null where the answer needs octets that are not there, false where the run has asked for too much. */
 export type Host = (ask: "decode" | "addresses" | "structure" | "text" | "html" | "raw" | "content", argument: string) => unknown;
 
 /** A field of the header as the run has it; `index` is its place in the message that came in, -1 for a new one. */
@@ -127,6 +127,7 @@ export function look(state: RunState, ask: "structure" | "text" | "html" | "raw"
   alive(state);
   state.looked = true;
   const answer = host(ask, argument);
+  if (answer === false) fail(state, "script.action-limit", "The script asked for the content of the message too often in one run");
   if (answer !== null && answer !== undefined) return answer;
   state.missed = state.missed === "text" || ask === "text" || ask === "html" ? "text" : "octets";
   throw leave;
@@ -135,6 +136,7 @@ export function look(state: RunState, ask: "structure" | "text" | "html" | "raw"
 /** Asks for something that needs no octets. */
 export function askHost(ask: "decode" | "addresses", argument: string): string {
   const answer = host(ask, argument);
+  if (answer === false && current !== null) fail(current, "script.action-limit", "The script asked for decoded fields too often in one run");
   return typeof answer === "string" ? answer : "";
 }
 

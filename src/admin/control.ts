@@ -35,14 +35,17 @@ export function createControlApi(view: ServerView): Hono {
   api.get("/api/v1/queue", async (context) => {
     const { limit: limitText = String(queueLimitDefault), from, to } = context.req.query();
     const limit = /^\d{1,6}$/.test(limitText) ? Number(limitText) : 0;
-    if (limit < 1 || limit > queueLimitMax) return context.json({ error: `limit: expected a whole number from 1 to ${queueLimitMax}` }, 400);
+    if (limit < 1 || limit > queueLimitMax)
+      return context.json({ error: `limit: expected a whole number from 1 to ${queueLimitMax}` }, 400);
     const items = await view.queue({ limit, ...(from !== undefined && { from }), ...(to !== undefined && { to }) });
     return context.json({ items });
   });
   api.get("/api/v1/queue/:id", async (context) => {
     const id = context.req.param("id");
     const item = await view.queueItem(id);
-    return item ? context.json({ item }) : context.json({ error: `no message ${JSON.stringify(id.slice(0, 40))} is in the queue` }, 404);
+    return item
+      ? context.json({ item })
+      : context.json({ error: `no message ${JSON.stringify(id.slice(0, 40))} is in the queue` }, 404);
   });
   api.notFound((context) => context.json({ error: "no such path" }, 404));
   api.onError((error, context) => context.json({ error: describeThrown(error) }, 500));
@@ -53,18 +56,35 @@ export function createControlApi(view: ServerView): Hono {
  * Serves the API on a unix socket at `path`. A socket nobody answers on is left over from a server that was killed: it is replaced.
  * @throws {Fault} `data.unusable` where a live server answers on it; `listen.failed`
  */
-export async function serveControl({ view, path }: { readonly view: ServerView; readonly path: string }): Promise<ControlServer> {
+export async function serveControl({
+  view,
+  path,
+}: {
+  readonly view: ServerView;
+  readonly path: string;
+}): Promise<ControlServer> {
   if (Buffer.byteLength(path) > socketPathOctetsMax) {
-    throw new Fault("listen.failed", `Cannot listen on ${path}: the path of a socket has at most ${socketPathOctetsMax} octets; choose a shorter data folder`, { facts: { path } });
+    throw new Fault(
+      "listen.failed",
+      `Cannot listen on ${path}: the path of a socket has at most ${socketPathOctetsMax} octets; choose a shorter data folder`,
+      { facts: { path } },
+    );
   }
   if (existsSync(path) && (await isAnswered(path))) {
-    throw new Fault("data.unusable", `Cannot use the data folder ${dirname(path)}: another server runs on it and answers on ${path}`, { facts: { path } });
+    throw new Fault(
+      "data.unusable",
+      `Cannot use the data folder ${dirname(path)}: another server runs on it and answers on ${path}`,
+      { facts: { path } },
+    );
   }
   const server = createServer(getRequestListener(createControlApi(view).fetch));
   try {
     await listenPrivately(server, path);
   } catch (error) {
-    throw new Fault("listen.failed", `Cannot listen on ${path}: ${describeThrown(error)}`, { cause: error, facts: { path } });
+    throw new Fault("listen.failed", `Cannot listen on ${path}: ${describeThrown(error)}`, {
+      cause: error,
+      facts: { path },
+    });
   }
   const { ino } = await stat(path);
   return {

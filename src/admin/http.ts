@@ -29,7 +29,13 @@ export interface AdminOptions {
 }
 
 /** `/livez`, `/readyz`, `/metrics`, without a socket. */
-export function createAdminApi({ view, hosts }: { readonly view: ServerView; readonly hosts: readonly string[] }): Hono {
+export function createAdminApi({
+  view,
+  hosts,
+}: {
+  readonly view: ServerView;
+  readonly hosts: readonly string[];
+}): Hono {
   const allowed = new Set(["localhost", machineName(), ...hosts].map((host) => host.toLowerCase()));
   const api = new Hono();
   api.use(async (context, next) => {
@@ -37,7 +43,10 @@ export function createAdminApi({ view, hosts }: { readonly view: ServerView; rea
     context.header("X-Content-Type-Options", "nosniff");
     const host = hostOf(context.req.header("host"));
     if (host === undefined || !(allowed.has(host) || isAddress(host))) {
-      return context.text("This host name is not served here. Names are allowed with admin.hosts in the configuration.\n", 421);
+      return context.text(
+        "This host name is not served here. Names are allowed with admin.hosts in the configuration.\n",
+        421,
+      );
     }
     await next();
   });
@@ -45,9 +54,18 @@ export function createAdminApi({ view, hosts }: { readonly view: ServerView; rea
   api.get("/readyz", (context) => {
     const { ready, reasons } = view.ready();
     const isVerbose = context.req.query("verbose") !== undefined;
-    return context.text(isVerbose && !ready ? `not ready\n${reasons.map((reason) => `- ${reason}\n`).join("")}` : ready ? "ready\n" : "not ready\n", ready ? 200 : 503);
+    return context.text(
+      isVerbose && !ready
+        ? `not ready\n${reasons.map((reason) => `- ${reason}\n`).join("")}`
+        : ready
+          ? "ready\n"
+          : "not ready\n",
+      ready ? 200 : 503,
+    );
   });
-  api.get("/metrics", async (context) => context.text(await view.metrics(), 200, { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" }));
+  api.get("/metrics", async (context) =>
+    context.text(await view.metrics(), 200, { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" }),
+  );
   api.notFound((context) => context.text("There are /livez, /readyz and /metrics here.\n", 404));
   api.onError((_error, context) => context.text("This did not work; the log says why.\n", 500));
   return api;
@@ -55,7 +73,10 @@ export function createAdminApi({ view, hosts }: { readonly view: ServerView; rea
 
 /** @throws {Fault} `listen.failed` */
 export async function serveAdmin({ view, address, port, hosts }: AdminOptions): Promise<AdminServer> {
-  const server = createServer({ requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs }, getRequestListener(createAdminApi({ view, hosts }).fetch));
+  const server = createServer(
+    { requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs },
+    getRequestListener(createAdminApi({ view, hosts }).fetch),
+  );
   server.maxConnections = connectionsMax;
   try {
     await new Promise<void>((resolve, reject) => {
@@ -64,8 +85,16 @@ export async function serveAdmin({ view, address, port, hosts }: AdminOptions): 
     });
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    const why = code === "EADDRINUSE" ? "the port is in use" : code === "EACCES" ? "this user may not open the port" : describeThrown(error);
-    throw new Fault("listen.failed", `Cannot listen on ${address} port ${port} for the admin port: ${why}`, { cause: error, facts: { address, port } });
+    const why =
+      code === "EADDRINUSE"
+        ? "the port is in use"
+        : code === "EACCES"
+          ? "this user may not open the port"
+          : describeThrown(error);
+    throw new Fault("listen.failed", `Cannot listen on ${address} port ${port} for the admin port: ${why}`, {
+      cause: error,
+      facts: { address, port },
+    });
   }
   const bound = server.address();
   return {

@@ -6,9 +6,16 @@ import { loadSettings, type SettingsFlags } from "./settings.ts";
 import { formatTable } from "./table.ts";
 import { type CommandContext, type Output, plain } from "./terminal.ts";
 
-export async function listBindings(flags: SettingsFlags & { readonly json?: boolean; readonly event?: string }, context: CommandContext): Promise<ExitStatus> {
+export async function listBindings(
+  flags: SettingsFlags & { readonly json?: boolean; readonly event?: string },
+  context: CommandContext,
+): Promise<ExitStatus> {
   const { config } = loadSettings(flags, context);
-  const { bindings: all } = await askServer<{ bindings: readonly BindingView[] }>({ data: config.data, cwd: context.cwd, path: "/api/v1/bindings" });
+  const { bindings: all } = await askServer<{ bindings: readonly BindingView[] }>({
+    data: config.data,
+    cwd: context.cwd,
+    path: "/api/v1/bindings",
+  });
   const bindings = flags.event === undefined ? all : all.filter((binding) => binding.event === flags.event);
   const { out, err } = context.terminal;
   if (flags.json) for (const binding of bindings) out.write(`${JSON.stringify(binding)}\n`);
@@ -24,10 +31,21 @@ export function formatBindings(bindings: readonly BindingView[], out: Output): s
     const rows = bindings
       .filter((binding) => binding.event === event)
       .map((binding) => {
-        const cells = [String(binding.priority), plain(binding.name), binding.kind, stateOf(binding, out), binding.onFault, plain(binding.rule ?? "")];
-        return binding.source === "server" ? [...cells.slice(0, 2), "server", "", "", ""].map((cell) => out.paint("dim", cell)) : cells;
+        const cells = [
+          String(binding.priority),
+          plain(binding.name),
+          binding.kind,
+          stateOf(binding, out),
+          binding.onFault,
+          plain(binding.rule ?? ""),
+        ];
+        return binding.source === "server"
+          ? [...cells.slice(0, 2), "server", "", "", ""].map((cell) => out.paint("dim", cell))
+          : cells;
       });
-    blocks.push(`${out.paint("bold", event)}\n${indent(formatTable(["priority", "name", "kind", "state", "on fault", "rule"], rows, out))}`);
+    blocks.push(
+      `${out.paint("bold", event)}\n${indent(formatTable(["priority", "name", "kind", "state", "on fault", "rule"], rows, out))}`,
+    );
   }
   return blocks.join("\n");
 }

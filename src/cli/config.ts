@@ -1,8 +1,8 @@
 /** `onarrival config check`, `show` and `schema`: the configuration as the server would see it. Safe beside a running server. */
 import { environmentName, nameOptions } from "../config/environment.ts";
-import { configTable } from "../config/schema.ts";
-import { configJsonSchema, formatConfig } from "../config/reference.ts";
 import { formatProblem, problemsOf } from "../config/load.ts";
+import { configJsonSchema, formatConfig } from "../config/reference.ts";
+import { configTable } from "../config/schema.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { loadSettings, type SettingsFlags } from "./settings.ts";
 import { type CommandContext, plain } from "./terminal.ts";
@@ -40,9 +40,14 @@ export function showConfig(flags: Flags & { readonly origin?: boolean }, context
   }
   const options = nameOptions(configTable.children, loaded.values).flatMap(({ path, key }) => {
     const origin = loaded.origins.get(key);
-    const value = path.reduce<unknown>((at, step) => (at as Readonly<Record<string | number, unknown>> | null)?.[step], loaded.values);
+    const value = path.reduce<unknown>(
+      (at, step) => (at as Readonly<Record<string | number, unknown>> | null)?.[step],
+      loaded.values,
+    );
     // An option of a section that is not there has no origin.
-    return origin === undefined ? [] : [{ key, value, origin, environment: path[0] === "sinks" ? null : environmentName(key.split(".")) }];
+    return origin === undefined
+      ? []
+      : [{ key, value, origin, environment: path[0] === "sinks" ? null : environmentName(key.split(".")) }];
   });
   out.write(`${JSON.stringify({ file: loaded.file, options })}\n`);
   return exitStatus.done;

@@ -22,7 +22,10 @@ export function guessReversePath(header: Header): ReversePath {
 
 /** Delivered-To and X-Original-To, which name who really got it; else To, Cc and Bcc. */
 export function guessRecipients(header: Header): readonly Mailbox[] {
-  for (const names of [["Delivered-To", "X-Original-To"], ["To", "Cc", "Bcc"]]) {
+  for (const names of [
+    ["Delivered-To", "X-Original-To"],
+    ["To", "Cc", "Bcc"],
+  ]) {
     const found: Mailbox[] = [];
     for (const mailbox of names.flatMap((name) => header.getAll(name)).flatMap(findMailboxes)) {
       if (found.length < recipientsMax && !found.some((other) => sameMailbox(other, mailbox))) found.push(mailbox);

@@ -18,18 +18,26 @@ export class UsageError extends Error {
 export function reportFailure(thrown: unknown, { err }: Terminal): ExitStatus {
   const prefix = err.paint("red", "onarrival:");
   if (thrown instanceof UsageError) {
-    err.write(`${prefix} ${plain(thrown.message)}\n${thrown.hint === undefined ? "" : `${err.paint("dim", thrown.hint)}\n`}`);
+    err.write(
+      `${prefix} ${plain(thrown.message)}\n${thrown.hint === undefined ? "" : `${err.paint("dim", thrown.hint)}\n`}`,
+    );
     return exitStatus.usage;
   }
   const problems = problemsOf(thrown);
   if (problems.length > 0) {
     for (const problem of problems) err.write(`${plain(formatProblem(problem))}\n`);
-    err.write(`${prefix} the configuration has ${problems.length === 1 ? "1 error" : `${problems.length} errors`}; nothing was started\n`);
+    err.write(
+      `${prefix} the configuration has ${problems.length === 1 ? "1 error" : `${problems.length} errors`}; nothing was started\n`,
+    );
     return exitStatus.usage;
   }
   if (thrown instanceof Fault) {
     err.write(`${prefix} ${plain(thrown.message)}\n`);
-    return thrown.code === "control.not-running" ? exitStatus.notRunning : thrown.code === "config.unreadable" ? exitStatus.usage : exitStatus.failed;
+    return thrown.code === "control.not-running"
+      ? exitStatus.notRunning
+      : thrown.code === "config.unreadable"
+        ? exitStatus.usage
+        : exitStatus.failed;
   }
   err.write(`${prefix} this is a bug: ${plain(describeThrown(thrown))}\n`);
   if (thrown instanceof Error && thrown.stack) err.write(`${err.paint("dim", thrown.stack)}\n`);

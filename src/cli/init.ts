@@ -12,7 +12,10 @@ export async function init(folder: string, { terminal, cwd }: CommandContext): P
   const files = await siteFiles();
   const present = Object.keys(files).filter((path) => existsSync(join(root, path)));
   if (present.length > 0) {
-    throw new UsageError(`Cannot make a site in ${root}: ${present.join(", ")} ${present.length === 1 ? "is" : "are"} there already, and nothing is overwritten`, "Name another folder: onarrival init DIR");
+    throw new UsageError(
+      `Cannot make a site in ${root}: ${present.join(", ")} ${present.length === 1 ? "is" : "are"} there already, and nothing is overwritten`,
+      "Name another folder: onarrival init DIR",
+    );
   }
   for (const [path, { text }] of Object.entries(files)) {
     await mkdir(join(root, dirname(path)), { recursive: true });
@@ -20,9 +23,15 @@ export async function init(folder: string, { terminal, cwd }: CommandContext): P
   }
   const { out, err } = terminal;
   const width = Math.max(...Object.keys(files).map((path) => path.length));
-  const near = relative(cwd, root);
-  for (const [path, { what }] of Object.entries(files)) out.write(`${join(near, path).padEnd(width + (near === "" ? 0 : near.length + 1))}  ${err.paint("dim", what)}\n`);
-  const next = [...(near === "" ? [] : [`cd ${near}`]), "onarrival test scripts/tag-external.ts samples/hello.eml", "onarrival serve"];
+  const below = relative(cwd, root);
+  const near = below.startsWith("..") ? root : below;
+  for (const [path, { what }] of Object.entries(files))
+    out.write(`${join(near, path).padEnd(width + (near === "" ? 0 : near.length + 1))}  ${err.paint("dim", what)}\n`);
+  const next = [
+    ...(near === "" ? [] : [`cd ${near}`]),
+    "onarrival test scripts/tag-external.ts samples/hello.eml",
+    "onarrival serve",
+  ];
   err.write(`\nNext:\n${next.map((line) => `  ${err.paint("cyan", line)}\n`).join("")}`);
   return exitStatus.done;
 }
@@ -36,7 +45,10 @@ async function siteFiles(): Promise<Record<string, { readonly text: string; read
     "samples/hello.eml": { text: sampleMail, what: "a message to test with" },
     "tsconfig.json": { text: tsconfig, what: "for the editor: knows the script API" },
     ".onarrival/api.ts": { text: api, what: "the script API: the manual, as types" },
-    ".onarrival/onarrival.schema.json": { text: `${JSON.stringify(configJsonSchema(), null, 2)}\n`, what: "for the editor: knows the configuration" },
+    ".onarrival/onarrival.schema.json": {
+      text: `${JSON.stringify(configJsonSchema(), null, 2)}\n`,
+      what: "for the editor: knows the configuration",
+    },
   };
 }
 

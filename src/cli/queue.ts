@@ -8,25 +8,47 @@ import { formatDistance, formatTable } from "./table.ts";
 import { type CommandContext, type Output, plain } from "./terminal.ts";
 
 export async function listQueue(
-  flags: SettingsFlags & { readonly json?: boolean; readonly from?: string; readonly to?: string; readonly limit: string },
+  flags: SettingsFlags & {
+    readonly json?: boolean;
+    readonly from?: string;
+    readonly to?: string;
+    readonly limit: string;
+  },
   context: CommandContext,
 ): Promise<ExitStatus> {
   const { config } = loadSettings(flags, context);
-  const query = new URLSearchParams({ limit: flags.limit, ...(flags.from !== undefined && { from: flags.from }), ...(flags.to !== undefined && { to: flags.to }) });
-  const { items } = await askServer<{ items: readonly QueueItemView[] }>({ data: config.data, cwd: context.cwd, path: `/api/v1/queue?${query}` });
+  const query = new URLSearchParams({
+    limit: flags.limit,
+    ...(flags.from !== undefined && { from: flags.from }),
+    ...(flags.to !== undefined && { to: flags.to }),
+  });
+  const { items } = await askServer<{ items: readonly QueueItemView[] }>({
+    data: config.data,
+    cwd: context.cwd,
+    path: `/api/v1/queue?${query}`,
+  });
   const { out, err } = context.terminal;
   if (flags.json) for (const item of items) out.write(`${JSON.stringify(item)}\n`);
   else if (items.length === 0) err.write("The queue is empty.\n");
   else {
     out.write(formatQueue(items, Date.now(), out));
-    if (items.length === Number(flags.limit)) err.write(`Only the ${flags.limit} oldest are shown; --limit shows more.\n`);
+    if (items.length === Number(flags.limit))
+      err.write(`Only the ${flags.limit} oldest are shown; --limit shows more.\n`);
   }
   return exitStatus.done;
 }
 
-export async function showQueueItem(id: string, flags: SettingsFlags & { readonly json?: boolean }, context: CommandContext): Promise<ExitStatus> {
+export async function showQueueItem(
+  id: string,
+  flags: SettingsFlags & { readonly json?: boolean },
+  context: CommandContext,
+): Promise<ExitStatus> {
   const { config } = loadSettings(flags, context);
-  const { item } = await askServer<{ item: QueueItemView }>({ data: config.data, cwd: context.cwd, path: `/api/v1/queue/${encodeURIComponent(id)}` });
+  const { item } = await askServer<{ item: QueueItemView }>({
+    data: config.data,
+    cwd: context.cwd,
+    path: `/api/v1/queue/${encodeURIComponent(id)}`,
+  });
   const { out } = context.terminal;
   out.write(flags.json ? `${JSON.stringify(item)}\n` : formatQueueItem(item, Date.now(), out));
   return exitStatus.done;
@@ -38,7 +60,10 @@ export function formatQueue(items: readonly QueueItemView[], nowMs: number, out:
     const waiting = recipients.filter((recipient) => recipient.state === "queued");
     const first = waiting[0] ?? recipients[0];
     const others = waiting.length > 1 ? out.paint("dim", ` +${waiting.length - 1}`) : "";
-    const next = waiting.map((recipient) => recipient.nextAttemptAt).filter((time) => time !== null).sort()[0];
+    const next = waiting
+      .map((recipient) => recipient.nextAttemptAt)
+      .filter((time) => time !== null)
+      .sort()[0];
     return [
       id,
       formatDistance(receivedAt, nowMs),
@@ -52,7 +77,11 @@ export function formatQueue(items: readonly QueueItemView[], nowMs: number, out:
   return formatTable(["id", "received", "size", "from", "to", "next attempt", "last outcome"], rows, out);
 }
 
-export function formatQueueItem({ id, from, receivedAt, sizeOctets, recipients }: QueueItemView, nowMs: number, out: Output): string {
+export function formatQueueItem(
+  { id, from, receivedAt, sizeOctets, recipients }: QueueItemView,
+  nowMs: number,
+  out: Output,
+): string {
   const facts = [
     ["message", out.paint("bold", id)],
     ["from", plain(from)],
@@ -69,8 +98,13 @@ export function formatQueueItem({ id, from, receivedAt, sizeOctets, recipients }
   return `${facts.join("")}\n${formatTable(["recipient", "state", "attempts", "next attempt", "last outcome"], rows, out)}`;
 }
 
-const styles = { queued: "yellow", delivered: "green", failed: "red" } as const satisfies Record<QueueRecipientView["state"], string>;
+const styles = { queued: "yellow", delivered: "green", failed: "red" } as const satisfies Record<
+  QueueRecipientView["state"],
+  string
+>;
 
 function shownSize(octets: number): string {
-  return octets < 1024 ? `${octets}B` : formatSize(octets < 1024 ** 2 ? Math.round(octets / 1024) * 1024 : Math.round(octets / 1024 ** 2) * 1024 ** 2);
+  return octets < 1024
+    ? `${octets}B`
+    : formatSize(octets < 1024 ** 2 ? Math.round(octets / 1024) * 1024 : Math.round(octets / 1024 ** 2) * 1024 ** 2);
 }

@@ -26,14 +26,25 @@ export interface ScriptCheck {
   readonly fault: ScriptFault | null;
 }
 
-export async function checkScripts(files: readonly string[], flags: SettingsFlags & { readonly json?: boolean }, context: CommandContext): Promise<ExitStatus> {
+export async function checkScripts(
+  files: readonly string[],
+  flags: SettingsFlags & { readonly json?: boolean },
+  context: CommandContext,
+): Promise<ExitStatus> {
   const { config } = loadSettings(flags, context);
   const { out, err } = context.terminal;
-  const paths = files.length > 0 ? files.map((file) => resolve(context.cwd, file)) : await listScripts(config.scripts.folder).catch((error: unknown) => {
-    throw new UsageError(`Cannot read the scripts folder ${config.scripts.folder}: ${describeThrown(error)}`);
-  });
+  const paths =
+    files.length > 0
+      ? files.map((file) => resolve(context.cwd, file))
+      : await listScripts(config.scripts.folder).catch((error: unknown) => {
+          throw new UsageError(`Cannot read the scripts folder ${config.scripts.folder}: ${describeThrown(error)}`);
+        });
   if (paths.length === 0) err.write(`There are no scripts in ${config.scripts.folder}.\n`);
-  const sandbox = await Sandbox.start({ processes: 1, limits: { ...defaultLimits, ...config.scripts.limits }, rssMiBMax: config.scripts.rssMiBMax });
+  const sandbox = await Sandbox.start({
+    processes: 1,
+    limits: { ...defaultLimits, ...config.scripts.limits },
+    rssMiBMax: config.scripts.rssMiBMax,
+  });
   let failed = 0;
   try {
     for (const path of paths) {
@@ -72,7 +83,13 @@ async function checkScript(path: string, folder: string, sandbox: Pick<Sandbox, 
   } catch (error) {
     if (error instanceof ScriptFaultError) return { script, ok: false, ...nothing, fault: error.fault };
     // A rule that cannot be read: its text is an export of the script, and has no place of its own.
-    if (error instanceof Fault) return { script, ok: false, ...nothing, fault: { code: "script.exports", message: error.message, at: null, stack: "" } };
+    if (error instanceof Fault)
+      return {
+        script,
+        ok: false,
+        ...nothing,
+        fault: { code: "script.exports", message: error.message, at: null, stack: "" },
+      };
     throw error;
   }
 }
@@ -83,11 +100,21 @@ export function rootOf(path: string, folder: string): string {
   return below !== "" && !below.startsWith("..") && !below.startsWith("/") ? folder : dirname(path);
 }
 
-export function formatCheck({ script, ok, version, events, priority, rule, enabled, warnings, fault }: ScriptCheck, out: Output): string {
+export function formatCheck(
+  { script, ok, version, events, priority, rule, enabled, warnings, fault }: ScriptCheck,
+  out: Output,
+): string {
   const lines = [];
   if (ok) {
-    const facts = [events.join(", "), ...(priority === null ? [] : [`priority ${priority}`]), ...(rule === null ? [] : [`rule ${plain(rule)}`]), ...(enabled === false ? ["disabled"] : [])];
-    lines.push(`${out.paint("green", "ok")}     ${plain(script)} ${out.paint("dim", shortVersion(version))}  ${facts.join(" · ")}`);
+    const facts = [
+      events.join(", "),
+      ...(priority === null ? [] : [`priority ${priority}`]),
+      ...(rule === null ? [] : [`rule ${plain(rule)}`]),
+      ...(enabled === false ? ["disabled"] : []),
+    ];
+    lines.push(
+      `${out.paint("green", "ok")}     ${plain(script)} ${out.paint("dim", shortVersion(version))}  ${facts.join(" · ")}`,
+    );
   } else {
     lines.push(`${out.paint("red", "broken")} ${plain(script)}  ${out.paint("red", fault?.code ?? "")}`);
     lines.push(`       ${fault?.at ? `${plain(fault.at)}: ` : ""}${plain(fault?.message ?? "")}`);

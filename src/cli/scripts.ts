@@ -10,7 +10,11 @@ type Flags = SettingsFlags & { readonly json?: boolean };
 
 export async function listScriptStates(flags: Flags, context: CommandContext): Promise<ExitStatus> {
   const { config } = loadSettings(flags, context);
-  const { scripts } = await askServer<{ scripts: readonly ScriptView[] }>({ data: config.data, cwd: context.cwd, path: "/api/v1/scripts" });
+  const { scripts } = await askServer<{ scripts: readonly ScriptView[] }>({
+    data: config.data,
+    cwd: context.cwd,
+    path: "/api/v1/scripts",
+  });
   const { out, err } = context.terminal;
   if (flags.json) for (const script of scripts) out.write(`${JSON.stringify(script)}\n`);
   else if (scripts.length === 0) err.write(`There are no scripts in ${config.scripts.folder}.\n`);
@@ -29,7 +33,11 @@ export function formatScripts(scripts: readonly ScriptView[], out: Output): stri
     script.faults === 0 ? "0" : out.paint("red", String(script.faults)),
     plain(script.rule ?? ""),
   ]);
-  const [head, ...lines] = formatTable(["script", "state", "version", "priority", "runs", "faults", "rule"], rows, out).split("\n");
+  const [head, ...lines] = formatTable(
+    ["script", "state", "version", "priority", "runs", "faults", "rule"],
+    rows,
+    out,
+  ).split("\n");
   const text = [head!];
   for (const [i, script] of scripts.entries()) {
     text.push(lines[i]!);
@@ -46,4 +54,10 @@ export function shortVersion(version: string | null): string {
   return version === null ? "-" : version.replace(/^sha256:(.{7}).*$/, "$1");
 }
 
-const stateStyles = { live: "green", "broken-edit": "yellow", broken: "red", suspended: "red", disabled: "dim" } as const;
+const stateStyles = {
+  live: "green",
+  "broken-edit": "yellow",
+  broken: "red",
+  suspended: "red",
+  disabled: "dim",
+} as const;

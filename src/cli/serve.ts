@@ -97,9 +97,15 @@ export function formatBanner({ loaded: { config, file }, server, cwd }: Started,
   ]);
   rows.push(["mailboxes", `${near(config.delivery.maildir)}/DOMAIN/USER/`]);
   const { smarthost } = config.delivery;
-  rows.push(["other mail", smarthost ? `to the smarthost ${smarthost.host}:${smarthost.port}` : "held: no smarthost is configured"]);
+  rows.push([
+    "other mail",
+    smarthost ? `to the smarthost ${smarthost.host}:${smarthost.port}` : "held: no smarthost is configured",
+  ]);
   rows.push(["scripts", `${near(config.scripts.folder)}/  save a file there, and the next message runs it`]);
-  rows.push(["health", `${err.paint("cyan", `http://${forUrl(server.admin.address)}:${server.admin.port}/readyz`)}  and /metrics`]);
+  rows.push([
+    "health",
+    `${err.paint("cyan", `http://${forUrl(server.admin.address)}:${server.admin.port}/readyz`)}  and /metrics`,
+  ]);
   rows.push(["config", file === null ? "defaults only; onarrival init makes a file" : near(file)]);
   const head = `${err.paint("bold", `OnArrival ${version} is running.`)} Ctrl-C stops it.\n`;
   const lines = rows.map(([name, value]) => `  ${err.paint("dim", name.padEnd(11))}${value}\n`);
@@ -107,7 +113,12 @@ export function formatBanner({ loaded: { config, file }, server, cwd }: Started,
 }
 
 /** A command that sends one message and one that reads it; nothing where no listener takes mail for a mailbox of ours. */
-function firstMessage({ listeners }: Started["server"], domain: string | undefined, maildir: string, err: Output): string {
+function firstMessage(
+  { listeners }: Started["server"],
+  domain: string | undefined,
+  maildir: string,
+  err: Output,
+): string {
   const mx = listeners.find((listener) => listener.role === "mx");
   if (!mx || domain === undefined) return "";
   const host = mx.address === "0.0.0.0" ? "127.0.0.1" : mx.address === "::" ? "::1" : mx.address;

@@ -23,13 +23,30 @@ export function loadSettings(flags: SettingsFlags, { terminal, env, cwd }: Comma
 }
 
 /** The flags as dotted keys of the configuration. @throws {UsageError} */
-export function flagsByKey({ data, scripts, smtpPort, adminPort, logLevel, set = [] }: SettingsFlags): Record<string, string> {
-  const named = { data, "scripts.folder": scripts, "listeners.0.port": smtpPort, "admin.port": adminPort, "log.level": logLevel };
+export function flagsByKey({
+  data,
+  scripts,
+  smtpPort,
+  adminPort,
+  logLevel,
+  set = [],
+}: SettingsFlags): Record<string, string> {
+  const named = {
+    data,
+    "scripts.folder": scripts,
+    "listeners.0.port": smtpPort,
+    "admin.port": adminPort,
+    "log.level": logLevel,
+  };
   const byKey: Record<string, string> = {};
   for (const [key, text] of Object.entries(named)) if (text !== undefined) byKey[key] = text;
   for (const pair of set) {
     const equals = pair.indexOf("=");
-    if (equals < 1) throw new UsageError(`Cannot set ${JSON.stringify(pair)}: expected KEY=VALUE`, "The keys: onarrival config show --origin");
+    if (equals < 1)
+      throw new UsageError(
+        `Cannot set ${JSON.stringify(pair)}: expected KEY=VALUE`,
+        "The keys: onarrival config show --origin",
+      );
     byKey[pair.slice(0, equals)] = pair.slice(equals + 1);
   }
   return byKey;

@@ -19,7 +19,11 @@ export function formatDistance(iso: string, nowMs: number): string {
 }
 
 function roughly(ms: number): string {
-  for (const [unit, factor] of [["d", 86_400_000], ["h", 3_600_000], ["m", 60_000]] as const) {
+  for (const [unit, factor] of [
+    ["d", 86_400_000],
+    ["h", 3_600_000],
+    ["m", 60_000],
+  ] as const) {
     if (ms >= factor) return `${Math.floor(ms / factor)}${unit}`;
   }
   return `${Math.floor(ms / 1_000)}s`;

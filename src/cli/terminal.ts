@@ -54,7 +54,9 @@ function outputOf(stream: NodeJS.WriteStream, color: ColorMode): Output {
     paint: (style, text) => {
       if (color === "never") return text;
       // In `auto` styleText looks at the stream and at NO_COLOR, FORCE_COLOR and NODE_DISABLE_COLORS.
-      return color === "always" ? styleText(style, text, { validateStream: false }) : styleText(style, text, { stream });
+      return color === "always"
+        ? styleText(style, text, { validateStream: false })
+        : styleText(style, text, { stream });
     },
   };
 }

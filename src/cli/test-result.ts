@@ -13,16 +13,31 @@ export interface TestResult {
   readonly matched: boolean;
   readonly envelope: { readonly from: string | null; readonly to: readonly string[] };
   /** What the server would do; after a fault, what the script's `onFault` makes of it. */
-  readonly verdict: { readonly kind: string; readonly code?: number; readonly status?: string; readonly text?: string; readonly settled: boolean };
+  readonly verdict: {
+    readonly kind: string;
+    readonly code?: number;
+    readonly status?: string;
+    readonly text?: string;
+    readonly settled: boolean;
+  };
   /** What the message would have changed in; nothing where it is not spooled. */
   readonly changes: AppliedChanges;
-  readonly submissions: readonly { readonly from: string | null; readonly to: readonly string[]; readonly subject: string }[];
+  readonly submissions: readonly {
+    readonly from: string | null;
+    readonly to: readonly string[];
+    readonly subject: string;
+  }[];
   /** `at`: RFC 3339. */
   readonly log: readonly { readonly level: string; readonly text: string; readonly at: string }[];
   readonly usage: { readonly cpuMs: number; readonly wallMs: number; readonly heapKiB: number };
   /** What could not be read as MIME wants it, where the script looked inside. */
   readonly defects: readonly string[];
-  readonly fault: { readonly code: string; readonly message: string; readonly at: string | null; readonly stack: string } | null;
+  readonly fault: {
+    readonly code: string;
+    readonly message: string;
+    readonly at: string | null;
+    readonly stack: string;
+  } | null;
 }
 
 /** One place where a result is not as expected. */
@@ -35,7 +50,10 @@ export interface Difference {
 }
 
 /** The result without what differs from run to run and from machine to machine; file names are relative to the expectation's folder. */
-export function stableResult({ usage: _usage, version: _version, ...result }: TestResult, options: { readonly expectFile: string; readonly cwd: string }): unknown {
+export function stableResult(
+  { usage: _usage, version: _version, ...result }: TestResult,
+  options: { readonly expectFile: string; readonly cwd: string },
+): unknown {
   const stable = {
     ...result,
     file: result.file === "-" ? "-" : relativeName(result.file, options),
@@ -47,7 +65,10 @@ export function stableResult({ usage: _usage, version: _version, ...result }: Te
 }
 
 /** What an expectation file holds: the one result, or a list of them. */
-export function expectationOf(results: readonly TestResult[], options: { readonly expectFile: string; readonly cwd: string }): unknown {
+export function expectationOf(
+  results: readonly TestResult[],
+  options: { readonly expectFile: string; readonly cwd: string },
+): unknown {
   const stable = results.map((result) => stableResult(result, options));
   return stable.length === 1 ? stable[0] : stable;
 }
@@ -69,7 +90,10 @@ function own(value: Readonly<Record<string, unknown>>, key: string): unknown {
   return Object.hasOwn(value, key) ? value[key] : undefined;
 }
 
-function relativeName(file: string, { expectFile, cwd }: { readonly expectFile: string; readonly cwd: string }): string {
+function relativeName(
+  file: string,
+  { expectFile, cwd }: { readonly expectFile: string; readonly cwd: string },
+): string {
   const name = relative(dirname(resolve(cwd, expectFile)), isAbsolute(file) ? file : resolve(cwd, file));
   return name.split(sep).join("/");
 }

@@ -2,14 +2,22 @@
  * A test run: one message through the server's own dispatcher, sandbox and applier, with nothing behind them. What a run shows is what the
  * live server would do, because it is the same code; only the bindings are fewer and nothing is spooled.
  */
-import type { CompiledScript, RunRequest, ScriptExports, ScriptFault, ScriptLimits, StepResult } from "../../sandbox/protocol.ts";
+
 import type { Sandbox } from "../../sandbox/host.ts";
+import type {
+  CompiledScript,
+  RunRequest,
+  ScriptExports,
+  ScriptFault,
+  ScriptLimits,
+  StepResult,
+} from "../../sandbox/protocol.ts";
 import { type Binding, type OnFault, onFaults, priorityDefault } from "../events/binding.ts";
 import { Dispatcher } from "../events/dispatcher.ts";
-import type { EventName } from "../events/event.ts";
 import { type ConditionReport, parseRule } from "../events/rule.ts";
 import { messageFacts } from "../events/rule-facts.ts";
 import { discard, type Verdict } from "../events/verdict.ts";
+import { decodeWords } from "../mail/encoded-word.ts";
 import { fieldValue, splitMessage } from "../mail/header.ts";
 import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
 import { inlineBody, Message, type MessageState, type Origin } from "../mail/message.ts";
@@ -52,18 +60,29 @@ export interface Step {
 
 const noChanges: AppliedChanges = { envelope: { added: [], removed: [] }, fields: [], parts: [] };
 const noUsage = { cpuMs: 0, wallMs: 0, heapKiB: 0 };
-const event: EventName = "onArrival";
+const event = "onArrival";
 
 /** A message as if it had come in by that session. Ids count up, so that what a script logs is the same every time. */
 export function createTestMessage(octets: Buffer, session: TestSession, number: number): Message {
   const { header, separator, body } = splitMessage(octets);
-  const origin: Origin = { sessionId: "TEST000000000000", listener: session.listener, ip: session.ip, host: null, helo: session.helo, user: session.user, tls: null };
+  const origin: Origin = {
+    sessionId: "TEST000000000000",
+    listener: session.listener,
+    ip: session.ip,
+    host: null,
+    helo: session.helo,
+    user: session.user,
+    tls: null,
+  };
   const mailboxes = session.to.length > 0 ? session.to : guessRecipients(header);
   return new Message({
     id: `TEST${String(number).padStart(12, "0")}`,
     receivedAt: systemClock.now(),
     origin,
-    envelope: { reversePath: session.from === undefined ? guessReversePath(header) : session.from, recipients: mailboxes.map((mailbox) => ({ mailbox })) },
+    envelope: {
+      reversePath: session.from === undefined ? guessReversePath(header) : session.from,
+      recipients: mailboxes.map((mailbox) => ({ mailbox })),
+    },
     header,
     separator,
     body: inlineBody(body),
@@ -115,7 +134,10 @@ export class Tester {
   }
 
   /** @param asked The one script that is tested; undefined: the whole list. */
-  async run(message: Message, options: { readonly file: string; readonly asked: Binding | undefined }): Promise<TestRun> {
+  async run(
+    message: Message,
+    options: { readonly file: string; readonly asked: Binding | undefined },
+  ): Promise<TestRun> {
     const { asked } = options;
     this.steps = [];
     this.#results = [];
@@ -124,7 +146,8 @@ export class Tester {
     const conditions = asked?.rule?.explain(messageFacts(message)) ?? [];
     let verdict = await this.dispatcher.ask(event, { message });
     // The reception does the same with what the list leaves it.
-    if (verdict.kind === "proceed" && message.envelope.recipients.length === 0) verdict = discard("no recipient is left");
+    if (verdict.kind === "proceed" && message.envelope.recipients.length === 0)
+      verdict = discard("no recipient is left");
     const isSpooled = verdict.kind === "proceed" || verdict.kind === "quarantine";
     const fault = this.steps.find((step) => step.fault !== null)?.fault ?? null;
     const result: TestResult = {
@@ -137,9 +160,15 @@ export class Tester {
       verdict: describe(verdict),
       changes: isSpooled ? await changesBetween(message, before, this.#results) : noChanges,
       submissions: [],
-      log: this.#results.flatMap((step) => step.log).map(({ level, text, at }) => ({ level, text, at: new Date(at).toISOString() })),
+      log: this.#results
+        .flatMap((step) => step.log)
+        .map(({ level, text, at }) => ({ level, text, at: new Date(at).toISOString() })),
       usage: this.#results.reduce(
-        (sum, { usage }) => ({ cpuMs: sum.cpuMs + usage.cpuMs, wallMs: sum.wallMs + usage.wallMs, heapKiB: Math.max(sum.heapKiB, usage.heapKiB) }),
+        (sum, { usage }) => ({
+          cpuMs: sum.cpuMs + usage.cpuMs,
+          wallMs: sum.wallMs + usage.wallMs,
+          heapKiB: Math.max(sum.heapKiB, usage.heapKiB),
+        }),
         noUsage,
       ),
       defects: [...new Set(this.#results.flatMap((step) => step.defects))],
@@ -150,7 +179,10 @@ export class Tester {
 }
 
 /** The result for a script that cannot be run at all: it does not compile, or does not load. */
-export function unrunnable(fault: ScriptFault, { file, script, message }: { readonly file: string; readonly script: string; readonly message: Message }): TestRun {
+export function unrunnable(
+  fault: ScriptFault,
+  { file, script, message }: { readonly file: string; readonly script: string; readonly message: Message },
+): TestRun {
   const result: TestResult = {
     file,
     script,
@@ -171,22 +203,32 @@ export function unrunnable(fault: ScriptFault, { file, script, message }: { read
 }
 
 function envelopeOf({ envelope: { reversePath, recipients } }: Pick<MessageState, "envelope">): TestResult["envelope"] {
-  return { from: reversePath && formatMailbox(reversePath), to: recipients.map(({ mailbox }) => formatMailbox(mailbox)) };
+  return {
+    from: reversePath && formatMailbox(reversePath),
+    to: recipients.map(({ mailbox }) => formatMailbox(mailbox)),
+  };
 }
 
 /**
  * What became different, told by the applier itself: the message as it is now is put as effects on the message as it was. Edits share the
  * fields they leave alone, so a field that is the same object was not touched.
  */
-async function changesBetween(message: Message, before: MessageState, results: readonly StepResult[]): Promise<AppliedChanges> {
+async function changesBetween(
+  message: Message,
+  before: MessageState,
+  results: readonly StepResult[],
+): Promise<AppliedChanges> {
   const former = new Message({ ...before, id: message.id, receivedAt: message.receivedAt, origin: message.origin });
+  const was = envelopeOf(before);
   const now = envelopeOf(message);
+  const places = new Map(before.header.fields.map((field, index) => [field, index]));
   const changes = await applyEffects(former, {
-    ...(now.from !== envelopeOf(before).from && { from: now.from }),
-    to: now.to,
-    fields: message.header.fields.map((field) => {
-      const index = before.header.fields.indexOf(field);
-      return index === -1 ? ([field.name, fieldValue(field)] as const) : index;
+    ...(now.from !== was.from && { from: now.from }),
+    ...(now.to.join() !== was.to.join() && { to: now.to }),
+    ...(message.header !== before.header && {
+      fields: message.header.fields.map(
+        (field) => places.get(field) ?? ([field.name, decodeWords(fieldValue(field))] as const),
+      ),
     }),
   });
   const kept = results.filter((step) => step.fault === null);

@@ -18,24 +18,41 @@ export function checkTogether({ listeners, delivery, sinks, scripts, admin }: Co
   const names = new Set<string>();
   for (const [i, { name, address, port }] of listeners.entries()) {
     const known = String(name).toLowerCase();
-    if (name && names.has(known)) find(["listeners", i, "name"], `a listener named ${JSON.stringify(name)} stands before: expected another name`);
+    if (name && names.has(known))
+      find(["listeners", i, "name"], `a listener named ${JSON.stringify(name)} stands before: expected another name`);
     names.add(known);
     const holder = ports.get(`${address} ${port}`);
-    if (port > 0 && holder !== undefined) find(["listeners", i, "port"], `${address} port ${port} is taken by ${holder}`);
+    if (port > 0 && holder !== undefined)
+      find(["listeners", i, "port"], `${address} port ${port} is taken by ${holder}`);
     ports.set(`${address} ${port}`, `listener ${name}`);
   }
 
   const { first, max, lifetime } = delivery.retry;
-  if (first > max) find(["delivery", "retry", "first"], `expected at most delivery.retry.max (${formatDuration(max)}), found ${formatDuration(first)}`);
-  if (max > lifetime) find(["delivery", "retry", "max"], `expected at most delivery.retry.lifetime (${formatDuration(lifetime)}), found ${formatDuration(max)}`);
+  if (first > max)
+    find(
+      ["delivery", "retry", "first"],
+      `expected at most delivery.retry.max (${formatDuration(max)}), found ${formatDuration(first)}`,
+    );
+  if (max > lifetime)
+    find(
+      ["delivery", "retry", "max"],
+      `expected at most delivery.retry.lifetime (${formatDuration(lifetime)}), found ${formatDuration(max)}`,
+    );
   const smarthost = delivery.smarthost;
-  if (smarthost?.password_file != null && smarthost.user === null) find(["delivery", "smarthost", "user"], "expected a user beside password_file");
-  if (smarthost?.user != null && smarthost.password_file === null) find(["delivery", "smarthost", "password_file"], "expected a password_file beside user");
-  if (smarthost?.user != null && smarthost.tls === "off") find(["delivery", "smarthost", "tls"], 'a password is not sent in the clear: expected "required" or "opportunistic"');
+  if (smarthost?.password_file != null && smarthost.user === null)
+    find(["delivery", "smarthost", "user"], "expected a user beside password_file");
+  if (smarthost?.user != null && smarthost.password_file === null)
+    find(["delivery", "smarthost", "password_file"], "expected a password_file beside user");
+  if (smarthost?.user != null && smarthost.tls === "off")
+    find(
+      ["delivery", "smarthost", "tls"],
+      'a password is not sent in the clear: expected "required" or "opportunistic"',
+    );
 
   for (const [i, { event, events, rule }] of sinks.entries()) {
     if (event === null && events === null) find(["sinks", i, "event"], "no event: expected event or events");
-    if (event !== null && events !== null) find(["sinks", i, "events"], "event and events are both there: expected one of them");
+    if (event !== null && events !== null)
+      find(["sinks", i, "events"], "event and events are both there: expected one of them");
     for (const name of typeof rule === "string" ? (events ?? [event ?? undefined]) : []) {
       const wrong = ruleProblem(rule!, name);
       if (wrong !== undefined) find(["sinks", i, "rule"], wrong);
@@ -43,7 +60,11 @@ export function checkTogether({ listeners, delivery, sinks, scripts, admin }: Co
   }
 
   const { cpu, wall, heap } = scripts.limits;
-  if (cpu > wall) find(["scripts", "limits", "cpu"], `expected at most scripts.limits.wall (${formatDuration(wall)}), found ${formatDuration(cpu)}`);
+  if (cpu > wall)
+    find(
+      ["scripts", "limits", "cpu"],
+      `expected at most scripts.limits.wall (${formatDuration(wall)}), found ${formatDuration(cpu)}`,
+    );
   if (heap >= scripts.rss_max) find(["scripts", "limits", "heap"], "expected less than scripts.rss_max");
   return findings;
 }

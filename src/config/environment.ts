@@ -31,7 +31,12 @@ export interface NamedOption {
 /** Every option of the table, for the lists that `raw` holds. */
 export function nameOptions(nodes: Nodes, raw: Readonly<Record<string, unknown>>): NamedOption[] {
   const named: NamedOption[] = [];
-  const visit = (children: Nodes, table: Readonly<Record<string, unknown>>, path: KeyPath, words: readonly string[]) => {
+  const visit = (
+    children: Nodes,
+    table: Readonly<Record<string, unknown>>,
+    path: KeyPath,
+    words: readonly string[],
+  ) => {
     for (const [key, node] of Object.entries(children)) {
       const below = [...path, key];
       const names = [...words, key];
@@ -41,7 +46,12 @@ export function nameOptions(nodes: Nodes, raw: Readonly<Record<string, unknown>>
         const items: readonly unknown[] = Array.isArray(table[key]) ? table[key] : node.fallback;
         for (const [i, item] of items.entries()) {
           const itemTable = isTable(item) ? item : {};
-          visit(node.children, itemTable, [...below, i], [...names, itemName(node.nameKey, node.children, itemTable, i)]);
+          visit(
+            node.children,
+            itemTable,
+            [...below, i],
+            [...names, itemName(node.nameKey, node.children, itemTable, i)],
+          );
         }
       } else {
         visit(node.children, isTable(table[key]) ? table[key] : {}, below, names);
@@ -53,7 +63,10 @@ export function nameOptions(nodes: Nodes, raw: Readonly<Record<string, unknown>>
 }
 
 export function environmentName(words: readonly string[]): string {
-  return `ONARRIVAL_${words.join("_").toUpperCase().replace(/[^A-Z0-9]/g, "_")}`;
+  return `ONARRIVAL_${words
+    .join("_")
+    .toUpperCase()
+    .replace(/[^A-Z0-9]/g, "_")}`;
 }
 
 /** A key's path with the numbers of lists turned into the names of their tables: `listeners.mx.port`, `sinks.0.rule`. */
@@ -63,7 +76,8 @@ export function formatKey(path: KeyPath, nodes: Nodes, raw: Readonly<Record<stri
   let value: unknown = raw;
   for (let i = 0; i < path.length; i++) {
     const step = path[i]!;
-    const node: Nodes[string] | undefined = typeof step === "string" && children && Object.hasOwn(children, step) ? children[step] : undefined;
+    const node: Nodes[string] | undefined =
+      typeof step === "string" && children && Object.hasOwn(children, step) ? children[step] : undefined;
     value = isTable(value) ? value[String(step)] : undefined;
     words.push(String(step));
     const index = path[i + 1];
@@ -79,7 +93,11 @@ export function formatKey(path: KeyPath, nodes: Nodes, raw: Readonly<Record<stri
 }
 
 /** The raw tree with `value` at `path`; tables on the way are made. Trees are copied, never changed. */
-export function withValue(raw: Readonly<Record<string, unknown>>, path: KeyPath, value: unknown): Readonly<Record<string, unknown>> {
+export function withValue(
+  raw: Readonly<Record<string, unknown>>,
+  path: KeyPath,
+  value: unknown,
+): Readonly<Record<string, unknown>> {
   const [step, ...rest] = path;
   if (step === undefined) return raw;
   const key = String(step);
@@ -95,14 +113,22 @@ export function withValue(raw: Readonly<Record<string, unknown>>, path: KeyPath,
 }
 
 /** Names that look like ours and are none, each with the one that was probably meant. */
-export function unknownNames(env: NodeJS.ProcessEnv, named: readonly NamedOption[]): { readonly name: string; readonly nearest: string | undefined }[] {
+export function unknownNames(
+  env: NodeJS.ProcessEnv,
+  named: readonly NamedOption[],
+): { readonly name: string; readonly nearest: string | undefined }[] {
   const known = [...Object.keys(shortNames), ...named.map((option) => option.environmentName)];
   return Object.keys(env)
     .filter((name) => name.startsWith("ONARRIVAL_") && !known.includes(name) && !foreignNames.has(name))
     .map((name) => ({ name, nearest: nearestWord(name, known) }));
 }
 
-function itemName(nameKey: string | null, children: Nodes, item: Readonly<Record<string, unknown>>, index: number): string {
+function itemName(
+  nameKey: string | null,
+  children: Nodes,
+  item: Readonly<Record<string, unknown>>,
+  index: number,
+): string {
   if (nameKey === null) return String(index);
   const written = item[nameKey];
   if (typeof written === "string" && written !== "") return written;

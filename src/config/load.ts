@@ -7,11 +7,11 @@ import { dirname, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import { checkTogether } from "./agreement.ts";
-import { formatKey, nameOptions, type NamedOption, shortNames, unknownNames, withValue } from "./environment.ts";
+import { formatKey, type NamedOption, nameOptions, shortNames, unknownNames, withValue } from "./environment.ts";
 import { type KeyPath, locateKeys, type Places } from "./locate.ts";
-import { type Config, configOf, configTable, type ConfigValues } from "./schema.ts";
-import { nearestWord } from "./value.ts";
+import { type Config, type ConfigValues, configOf, configTable } from "./schema.ts";
 import { type Finding, type Origin, readTable } from "./validate.ts";
+import { nearestWord } from "./value.ts";
 
 export const configFileName = "onarrival.toml";
 
@@ -76,7 +76,19 @@ export function loadConfig({ path, flags = {}, env, cwd }: LoadOptions): LoadedC
   for (const [key, text] of Object.entries(flags)) {
     const option = named.find((candidate) => candidate.key === key || candidate.path.join(".") === key);
     if (option) override(option, text, "flag", `flag ${key}`);
-    else strays.push({ file: `flag ${key}`, line: null, column: null, key, message: `unknown key ${JSON.stringify(key)}`, nearest: nearestWord(key, named.map((one) => one.key)) ?? null });
+    else
+      strays.push({
+        file: `flag ${key}`,
+        line: null,
+        column: null,
+        key,
+        message: `unknown key ${JSON.stringify(key)}`,
+        nearest:
+          nearestWord(
+            key,
+            named.map((one) => one.key),
+          ) ?? null,
+      });
   }
 
   const findings: Finding[] = [];
@@ -85,20 +97,27 @@ export function loadConfig({ path, flags = {}, env, cwd }: LoadOptions): LoadedC
     findings,
     origin: (at) => overrides.get(idOf(at))?.origin ?? "file",
     // What is typed in a shell is meant from where the shell stands; what is in the file, from where the file is.
-    absolute: (text, origin) => resolve(origin === "file" || origin === "default" ? (file === null ? cwd : dirname(file)) : cwd, text),
+    absolute: (text, origin) =>
+      resolve(origin === "file" || origin === "default" ? (file === null ? cwd : dirname(file)) : cwd, text),
     settled: (at, origin) => origins.set(formatKey(at, configTable.children, raw), origin),
   });
   // readTable gives the table's own shape; wherever a value is missing there is a finding, and the throw below comes first.
   const complete = values as ConfigValues;
   findings.push(...checkTogether(complete));
-  const problems = [...strays, ...findings.map((finding) => locate(finding, { places, file: file ?? configFileName, raw, overrides }))];
+  const problems = [
+    ...strays,
+    ...findings.map((finding) => locate(finding, { places, file: file ?? configFileName, raw, overrides })),
+  ];
   if (problems.length > 0) throw invalid(problems);
   return {
     config: configOf(complete),
     origins,
     file,
     values: complete,
-    warnings: unknownNames(env, named).map(({ name, nearest }) => `${name} is in the environment and names no option${nearest ? `; did you mean ${nearest}?` : ""}`),
+    warnings: unknownNames(env, named).map(
+      ({ name, nearest }) =>
+        `${name} is in the environment and names no option${nearest ? `; did you mean ${nearest}?` : ""}`,
+    ),
   };
 }
 
@@ -127,8 +146,18 @@ function readConfigFile(file: string): string {
     return readFileSync(file, "utf8").replace(/^\ufeff/, "");
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    const why = code === "ENOENT" ? "no such file" : code === "EISDIR" ? "it is a folder" : code === "EACCES" ? "this user may not read it" : describeThrown(error);
-    throw new Fault("config.unreadable", `Cannot read the configuration ${file}: ${why}`, { cause: error, facts: { file } });
+    const why =
+      code === "ENOENT"
+        ? "no such file"
+        : code === "EISDIR"
+          ? "it is a folder"
+          : code === "EACCES"
+            ? "this user may not read it"
+            : describeThrown(error);
+    throw new Fault("config.unreadable", `Cannot read the configuration ${file}: ${why}`, {
+      cause: error,
+      facts: { file },
+    });
   }
 }
 
@@ -153,15 +182,28 @@ function locate({ path, message, nearest }: Finding, { places, file, raw, overri
   const key = formatKey(path, configTable.children, raw);
   const override = overrides.get(idOf(path));
   const place = override ? undefined : places.of(path);
-  return { file: override?.name ?? file, line: place?.line ?? null, column: place?.column ?? null, key, message, nearest: nearest ?? null };
+  return {
+    file: override?.name ?? file,
+    line: place?.line ?? null,
+    column: place?.column ?? null,
+    key,
+    message,
+    nearest: nearest ?? null,
+  };
 }
 
 function invalid(problems: readonly ConfigProblem[], cause?: unknown): Fault {
   // Two listeners of one name are two options of one environment name: one mistake, told once.
   const different = [...new Map(problems.map((problem) => [formatProblem(problem), problem])).values()];
-  const sorted = different.toSorted((one, other) => (one.line ?? 0) - (other.line ?? 0) || (one.column ?? 0) - (other.column ?? 0));
+  const sorted = different.toSorted(
+    (one, other) => (one.line ?? 0) - (other.line ?? 0) || (one.column ?? 0) - (other.column ?? 0),
+  );
   const count = sorted.length === 1 ? "1 problem" : `${sorted.length} problems`;
-  return new Fault("config.invalid", `Cannot use the configuration: ${count}: ${sorted.map(formatProblem).join(" · ")}`, { facts: { problems: sorted }, cause });
+  return new Fault(
+    "config.invalid",
+    `Cannot use the configuration: ${count}: ${sorted.map(formatProblem).join(" · ")}`,
+    { facts: { problems: sorted }, cause },
+  );
 }
 
 function idOf(path: KeyPath): string {

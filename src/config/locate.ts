@@ -146,7 +146,8 @@ class Scanner {
     const long = this.#text.startsWith(quote.repeat(3), this.#at);
     const end = long ? quote.repeat(3) : quote;
     const start = (this.#at += end.length);
-    while (this.#at < this.#text.length && !this.#text.startsWith(end, this.#at)) this.#at += quote === '"' && this.#text[this.#at] === "\\" ? 2 : 1;
+    while (this.#at < this.#text.length && !this.#text.startsWith(end, this.#at))
+      this.#at += quote === '"' && this.#text[this.#at] === "\\" ? 2 : 1;
     const text = this.#text.slice(start, this.#at);
     this.#at += end.length;
     // Up to two quotes may stand before the closing three.

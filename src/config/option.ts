@@ -56,7 +56,12 @@ export type ValuesOf<N> =
           : never;
 
 /** An option with a value of its own where none is written. */
-export function option<T>(kind: ValueKind<T>, fallback: NoInfer<T> | (() => NoInfer<T>), sentence: string, fallbackWords?: string): Option<T> {
+export function option<T>(
+  kind: ValueKind<T>,
+  fallback: NoInfer<T> | (() => NoInfer<T>),
+  sentence: string,
+  fallbackWords?: string,
+): Option<T> {
   const make = typeof fallback === "function" ? (fallback as () => T) : () => fallback;
   return { node: "option", kind, fallback: make, fallbackWords, isPath: false, sentence };
 }
@@ -80,7 +85,10 @@ export function section<const Children extends Nodes>(sentence: string, children
   return { node: "section", children, sentence };
 }
 
-export function optionalSection<const Children extends Nodes>(sentence: string, children: Children): OptionalSection<Children> {
+export function optionalSection<const Children extends Nodes>(
+  sentence: string,
+  children: Children,
+): OptionalSection<Children> {
   return { node: "optional-section", children, sentence };
 }
 

@@ -22,7 +22,9 @@ export function configReference(): string {
     "- **Who wins:** a flag, then the environment, then the file, then the default. `onarrival config show --origin` tells which won.",
     "- **Environment:** one name for each option: `ONARRIVAL_` and its key in upper case, `ONARRIVAL_DELIVERY_CONCURRENCY=50`. A listener's options go by its",
     "  name, `ONARRIVAL_LISTENERS_MX_PORT`. Lists are separated by commas. Short names:",
-    `  ${Object.keys(shortNames).map((name) => `\`${name}\``).join(", ")}; the SMTP port is the first listener's.`,
+    `  ${Object.keys(shortNames)
+      .map((name) => `\`${name}\``)
+      .join(", ")}; the SMTP port is the first listener's.`,
     "- **Flags:** `onarrival serve --set delivery.concurrency=50` sets any option; the common ones have flags of their own.",
     '- **Sizes** are octets or carry a unit: `"25MiB"`, `"10MB"`. **Durations** always carry one: `"500ms"`, `"5s"`, `"30m"`, `"5d"`.',
     "- **Paths** in the file are relative to the file's folder; those of flags and the environment to the folder the command was given in.",
@@ -31,22 +33,35 @@ export function configReference(): string {
     "",
   ];
   describeSection("", configTable.children, configTable.sentence, [], lines);
-  return `${lines.join("\n").replace(/\n{3,}/g, "\n\n").trimEnd()}\n`;
+  return `${lines
+    .join("\n")
+    .replace(/\n{3,}/g, "\n\n")
+    .trimEnd()}\n`;
 }
 
 /** JSON schema (draft 2020-12) of the file, for editors. */
 export function configJsonSchema(): Readonly<Record<string, unknown>> {
-  return { $schema: "https://json-schema.org/draft/2020-12/schema", title: "onarrival.toml", ...objectSchema(configTable.children) };
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    title: "onarrival.toml",
+    ...objectSchema(configTable.children),
+  };
 }
 
 /** The whole configuration as a file would say it, each option with its origin behind it where that is asked for. */
 export function formatConfig(loaded: LoadedConfig, options: { readonly origins: boolean }): string {
   const blocks = new Map<string, string[]>();
   for (const { path, key, option } of nameOptions(configTable.children, loaded.values)) {
-    const value = path.reduce<unknown>((at, step) => (at as Readonly<Record<string | number, unknown>> | null)?.[step], loaded.values);
+    const value = path.reduce<unknown>(
+      (at, step) => (at as Readonly<Record<string | number, unknown>> | null)?.[step],
+      loaded.values,
+    );
     if (value === null || value === undefined) continue;
     const index = path.findIndex((step) => typeof step === "number");
-    const table = path.filter((step) => typeof step === "string").slice(0, -1).join(".");
+    const table = path
+      .filter((step) => typeof step === "string")
+      .slice(0, -1)
+      .join(".");
     const id = path.slice(0, -1).join(".");
     const isListTable = index !== -1 && index === path.length - 2;
     let block = blocks.get(id);
@@ -57,16 +72,30 @@ export function formatConfig(loaded: LoadedConfig, options: { readonly origins: 
   return `${[...blocks.values()].map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
 
-function describeSection(title: string, children: Nodes, sentence: string, words: readonly string[], lines: string[]): void {
+function describeSection(
+  title: string,
+  children: Nodes,
+  sentence: string,
+  words: readonly string[],
+  lines: string[],
+): void {
   if (title !== "") lines.push(`## ${title}`, "", sentence, "");
-  const options = Object.entries(children).filter((entry): entry is [string, Option<unknown>] => entry[1].node === "option");
+  const options = Object.entries(children).filter(
+    (entry): entry is [string, Option<unknown>] => entry[1].node === "option",
+  );
   if (options.length > 0) {
     lines.push("| option | value | default | environment | |", "|---|---|---|---|---|");
     for (const [key, option] of options) {
       const name = environmentName([...words, key]);
       // A sink is registered in the file alone; and a name cannot be set by itself.
       const isSettable = words[0] !== "sinks" && !name.endsWith("_NAME_NAME");
-      const cells = [`\`${key}\``, option.kind.expects, fallbackWords(option), isSettable ? `\`${name}\`` : "", option.sentence];
+      const cells = [
+        `\`${key}\``,
+        option.kind.expects,
+        fallbackWords(option),
+        isSettable ? `\`${name}\`` : "",
+        option.sentence,
+      ];
       lines.push(`| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`);
     }
     lines.push("");
@@ -77,7 +106,13 @@ function describeSection(title: string, children: Nodes, sentence: string, words
     // Tables of a list go by a name, which the reader has to put in.
     const named = node.node === "list" && node.nameKey !== null ? [...below, "NAME"] : below;
     const keys = below.filter((word) => word !== "NAME").join(".");
-    describeSection(node.node === "list" ? `\`[[${keys}]]\`` : `\`[${keys}]\``, node.children, node.sentence, named, lines);
+    describeSection(
+      node.node === "list" ? `\`[[${keys}]]\`` : `\`[${keys}]\``,
+      node.children,
+      node.sentence,
+      named,
+      lines,
+    );
   }
 }
 

@@ -27,11 +27,20 @@ export interface Walk {
 }
 
 /** The values of a table's options; where there are findings, the values are not complete and must not be used. */
-export function readTable(nodes: Nodes, raw: Readonly<Record<string, unknown>>, path: KeyPath, walk: Walk): Record<string, unknown> {
+export function readTable(
+  nodes: Nodes,
+  raw: Readonly<Record<string, unknown>>,
+  path: KeyPath,
+  walk: Walk,
+): Record<string, unknown> {
   for (const key of Object.keys(raw)) {
     if (Object.hasOwn(nodes, key)) continue;
     const nearest = nearestWord(key, Object.keys(nodes));
-    walk.findings.push({ path: [...path, key], message: `unknown key ${JSON.stringify(key)}`, ...(nearest !== undefined && { nearest }) });
+    walk.findings.push({
+      path: [...path, key],
+      message: `unknown key ${JSON.stringify(key)}`,
+      ...(nearest !== undefined && { nearest }),
+    });
   }
   const values: Record<string, unknown> = {};
   for (const [key, node] of Object.entries(nodes)) {
@@ -50,9 +59,14 @@ export function readTable(nodes: Nodes, raw: Readonly<Record<string, unknown>>, 
       case "list": {
         const items: readonly unknown[] = Array.isArray(written) ? written : node.fallback;
         if (written !== undefined && !Array.isArray(written)) {
-          walk.findings.push({ path: at, message: `expected [[${at.join(".")}]], once for each, found ${describeRaw(written)}` });
+          walk.findings.push({
+            path: at,
+            message: `expected [[${at.join(".")}]], once for each, found ${describeRaw(written)}`,
+          });
         }
-        values[key] = items.map((item, i) => readTable(node.children, tableOr(item, [...at, i], walk), [...at, i], walk));
+        values[key] = items.map((item, i) =>
+          readTable(node.children, tableOr(item, [...at, i], walk), [...at, i], walk),
+        );
       }
     }
   }
@@ -62,7 +76,10 @@ export function readTable(nodes: Nodes, raw: Readonly<Record<string, unknown>>, 
 function readOption(option: Option<unknown>, written: unknown, path: KeyPath, walk: Walk): unknown {
   if (written === undefined) {
     if (option.fallback === undefined) {
-      walk.findings.push({ path, message: `${JSON.stringify(path.at(-1))} is missing: expected ${option.kind.expects}` });
+      walk.findings.push({
+        path,
+        message: `${JSON.stringify(path.at(-1))} is missing: expected ${option.kind.expects}`,
+      });
       return undefined;
     }
     walk.settled(path, "default");
@@ -72,7 +89,8 @@ function readOption(option: Option<unknown>, written: unknown, path: KeyPath, wa
   const origin = walk.origin(path);
   walk.settled(path, origin);
   const parsed = option.kind.parse(written);
-  if ("value" in parsed) return option.isPath && typeof parsed.value === "string" ? walk.absolute(parsed.value, origin) : parsed.value;
+  if ("value" in parsed)
+    return option.isPath && typeof parsed.value === "string" ? walk.absolute(parsed.value, origin) : parsed.value;
   walk.findings.push({
     path,
     message: `expected ${parsed.expected}, found ${describeRaw(written)}`,

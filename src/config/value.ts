@@ -30,7 +30,10 @@ const textLengthMax = 1_000;
 export function text(expects: string, pattern = /^[^\x00-\x1f\x7f]+$/): ValueKind<string> {
   return {
     expects,
-    parse: (raw) => (typeof raw === "string" && raw.length <= textLengthMax && pattern.test(raw) ? { value: raw } : { expected: expects }),
+    parse: (raw) =>
+      typeof raw === "string" && raw.length <= textLengthMax && pattern.test(raw)
+        ? { value: raw }
+        : { expected: expects },
     fromText: asIs,
     format: quoted,
     jsonSchema: { type: "string", minLength: 1, maxLength: textLengthMax },
@@ -52,7 +55,8 @@ export const hostName: ValueKind<string> = {
 
 export const ipAddress: ValueKind<string> = {
   ...text("an IPv4 or IPv6 address"),
-  parse: (raw) => (typeof raw === "string" && isIP(raw) !== 0 ? { value: raw } : { expected: "an IPv4 or IPv6 address" }),
+  parse: (raw) =>
+    typeof raw === "string" && isIP(raw) !== 0 ? { value: raw } : { expected: "an IPv4 or IPv6 address" },
 };
 
 /** A list of domains; in the environment they are separated by commas. */
@@ -68,7 +72,11 @@ export const domains: ValueKind<readonly string[]> = {
     }
     return { value: values };
   },
-  fromText: (value) => value.split(",").map((item) => item.trim()).filter((item) => item !== ""),
+  fromText: (value) =>
+    value
+      .split(",")
+      .map((item) => item.trim())
+      .filter((item) => item !== ""),
   format: (values) => `[${values.map(quoted).join(", ")}]`,
   jsonSchema: { type: "array", items: { type: "string" } },
 };
@@ -96,7 +104,8 @@ export function choices<const T extends string>(what: string, allowed: readonly 
 
 /** One word out of a closed set. */
 export function choice<const T extends string>(what: string, allowed: readonly T[]): ValueKind<T> {
-  const list = allowed.length > 8 ? `the name of ${/^[aeio]/.test(what) ? "an" : "a"} ${what}` : allowed.map(quoted).join(" or ");
+  const list =
+    allowed.length > 8 ? `the name of ${/^[aeio]/.test(what) ? "an" : "a"} ${what}` : allowed.map(quoted).join(" or ");
   return {
     expects: list,
     parse(raw) {
@@ -124,14 +133,26 @@ export function count({ min, max }: { readonly min: number; readonly max: number
   const expects = `a whole number from ${min} to ${max}`;
   return {
     expects,
-    parse: (raw) => (typeof raw === "number" && Number.isInteger(raw) && raw >= min && raw <= max ? { value: raw } : { expected: expects }),
+    parse: (raw) =>
+      typeof raw === "number" && Number.isInteger(raw) && raw >= min && raw <= max
+        ? { value: raw }
+        : { expected: expects },
     fromText: (value) => (/^-?\d+$/.test(value) ? Number(value) : value),
     format: String,
     jsonSchema: { type: "integer", minimum: min, maximum: max },
   };
 }
 
-const sizeUnits: Readonly<Record<string, number>> = { "": 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30 };
+const sizeUnits: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+};
 
 /** Octets: a number, or a number with a unit (`"25MiB"`, `"10MB"`). Bounds in octets, both included. */
 export function size({ min, max }: { readonly min: number; readonly max: number }): ValueKind<number> {
@@ -141,12 +162,22 @@ export function size({ min, max }: { readonly min: number; readonly max: number 
     parse(raw) {
       const match = typeof raw === "string" ? /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(raw) : null;
       const factor = match ? sizeUnits[match[2]!.toLowerCase()] : undefined;
-      const octets = typeof raw === "number" ? raw : match && factor !== undefined ? Math.round(Number(match[1]) * factor) : Number.NaN;
+      const octets =
+        typeof raw === "number"
+          ? raw
+          : match && factor !== undefined
+            ? Math.round(Number(match[1]) * factor)
+            : Number.NaN;
       return Number.isInteger(octets) && octets >= min && octets <= max ? { value: octets } : { expected: expects };
     },
     fromText: asIs,
     format: (octets) => quoted(formatSize(octets)),
-    jsonSchema: { anyOf: [{ type: "integer", minimum: min, maximum: max }, { type: "string", pattern: "^[0-9]+([.][0-9]+)? ?([kKmMgG]i?)?[bB]?$" }] },
+    jsonSchema: {
+      anyOf: [
+        { type: "integer", minimum: min, maximum: max },
+        { type: "string", pattern: "^[0-9]+([.][0-9]+)? ?([kKmMgG]i?)?[bB]?$" },
+      ],
+    },
   };
 }
 
@@ -182,13 +213,19 @@ function formatInline(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(formatInline).join(", ")}]`;
   if (value instanceof Date) return value.toISOString();
   if (!isTable(value)) return JSON.stringify(value);
-  const pairs = Object.entries(value).map(([key, item]) => `${/^[A-Za-z0-9_-]+$/.test(key) ? key : quoted(key)} = ${formatInline(item)}`);
+  const pairs = Object.entries(value).map(
+    ([key, item]) => `${/^[A-Za-z0-9_-]+$/.test(key) ? key : quoted(key)} = ${formatInline(item)}`,
+  );
   return pairs.length === 0 ? "{}" : `{ ${pairs.join(", ")} }`;
 }
 
 /** The largest unit that says it exactly: `25MiB`. */
 export function formatSize(octets: number): string {
-  for (const [unit, factor] of [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]] as const) {
+  for (const [unit, factor] of [
+    ["GiB", 2 ** 30],
+    ["MiB", 2 ** 20],
+    ["KiB", 2 ** 10],
+  ] as const) {
     if (octets >= factor && octets % factor === 0) return `${octets / factor}${unit}`;
   }
   return `${octets}B`;
@@ -209,13 +246,24 @@ export function isTable(raw: unknown): raw is Readonly<Record<string, unknown>> 
 
 /** A value somebody wrote, short enough for a line. */
 export function describeRaw(raw: unknown): string {
-  const words = raw instanceof Date ? raw.toISOString() : isTable(raw) ? "a table" : Array.isArray(raw) && raw.length > 3 ? "a list" : (JSON.stringify(raw) ?? String(raw));
+  const words =
+    raw instanceof Date
+      ? raw.toISOString()
+      : isTable(raw)
+        ? "a table"
+        : Array.isArray(raw) && raw.length > 3
+          ? "a list"
+          : (JSON.stringify(raw) ?? String(raw));
   return words.length > 60 ? `${words.slice(0, 60)}…` : words;
 }
 
 /** The word that was probably meant: at most a third of its letters differ. */
 export function nearestWord(written: string, words: readonly string[]): string | undefined {
-  const plain = (word: string) => word.toLowerCase().replace(/[-_ ]/g, "").replace(/(octets|ms|mib)(?=max$|$)/, "");
+  const plain = (word: string) =>
+    word
+      .toLowerCase()
+      .replace(/[-_ ]/g, "")
+      .replace(/(octets|ms|mib)(?=max$|$)/, "");
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const word of words) {
@@ -238,7 +286,8 @@ function editDistance(one: string, other: string): number {
     for (let j = 1; j <= other.length; j++) {
       const same = one[i - 1] === other[j - 1];
       let cost = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + (same ? 0 : 1));
-      if (i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]) cost = Math.min(cost, before[j - 2]! + 1);
+      if (i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1])
+        cost = Math.min(cost, before[j - 2]! + 1);
       row.push(cost);
     }
     before = last;

@@ -16,14 +16,22 @@ export interface MetricSources {
 }
 
 /** Seconds; a run of 25 µs and one at the 60 s limit both find their place. */
-const secondsBuckets = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
+const secondsBuckets = [
+  0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60,
+];
 
 /** Scripts counted under their own names; a folder that keeps changing its names must not grow the process. */
 const scriptNamesMax = 1_000;
 const otherScripts = "(others)";
 
 export class Metrics {
-  readonly received: Record<ReceptionResult, number> = { accepted: 0, refused: 0, deferred: 0, discarded: 0, quarantined: 0 };
+  readonly received: Record<ReceptionResult, number> = {
+    accepted: 0,
+    refused: 0,
+    deferred: 0,
+    discarded: 0,
+    quarantined: 0,
+  };
   readonly deliveries: Record<DeliveryOutcome, number> = { delivered: 0, deferred: 0, failed: 0 };
   receivedOctets = 0;
   sessions = 0;
@@ -43,7 +51,8 @@ export class Metrics {
         labelNames: label === "" ? [] : [label],
         collect() {
           this.reset();
-          for (const [value, amount] of Object.entries(read())) label === "" ? this.inc(amount) : this.inc({ [label]: value }, amount);
+          for (const [value, amount] of Object.entries(read()))
+            label === "" ? this.inc(amount) : this.inc({ [label]: value }, amount);
         },
       });
     };
@@ -54,21 +63,40 @@ export class Metrics {
         registers,
         labelNames: label === "" ? [] : [label],
         collect() {
-          for (const [value, amount] of Object.entries(read())) label === "" ? this.set(amount) : this.set({ [label]: value }, amount);
+          for (const [value, amount] of Object.entries(read()))
+            label === "" ? this.set(amount) : this.set({ [label]: value }, amount);
         },
       });
     };
-    counter("onarrival_messages_received_total", "Messages whose data came in whole, by how their reception ended.", "result", () => this.received);
+    counter(
+      "onarrival_messages_received_total",
+      "Messages whose data came in whole, by how their reception ended.",
+      "result",
+      () => this.received,
+    );
     counter("onarrival_received_bytes_total", "Octets of accepted messages.", "", () => ({ all: this.receivedOctets }));
-    counter("onarrival_deliveries_total", "Attempts, one for each recipient, by outcome.", "outcome", () => this.deliveries);
+    counter(
+      "onarrival_deliveries_total",
+      "Attempts, one for each recipient, by outcome.",
+      "outcome",
+      () => this.deliveries,
+    );
     counter("onarrival_sessions_total", "Connections taken.", "", () => ({ all: this.sessions }));
     gauge("onarrival_sessions_open", "Connections now.", "", () => ({ all: this.sessionsOpen }));
     gauge("onarrival_queue_messages", "Messages in custody.", "", () => ({ all: sources.queue().messages }));
-    gauge("onarrival_queue_recipients", "Recipients that wait for delivery.", "", () => ({ all: sources.queue().recipients }));
+    gauge("onarrival_queue_recipients", "Recipients that wait for delivery.", "", () => ({
+      all: sources.queue().recipients,
+    }));
     gauge("onarrival_scripts", "Scripts by state.", "state", () => ({ ...sources.scripts() }));
-    counter("onarrival_sandbox_deaths_total", "Sandbox processes that died or were killed.", "", () => ({ all: this.sandboxDeaths }));
-    gauge("onarrival_process_resident_memory_bytes", "Memory of the server's own process.", "", () => ({ all: process.memoryUsage.rss() }));
-    counter("onarrival_process_cpu_seconds_total", "Processor time of the server's own process.", "", () => ({ all: cpuSeconds() }));
+    counter("onarrival_sandbox_deaths_total", "Sandbox processes that died or were killed.", "", () => ({
+      all: this.sandboxDeaths,
+    }));
+    gauge("onarrival_process_resident_memory_bytes", "Memory of the server's own process.", "", () => ({
+      all: process.memoryUsage.rss(),
+    }));
+    counter("onarrival_process_cpu_seconds_total", "Processor time of the server's own process.", "", () => ({
+      all: cpuSeconds(),
+    }));
     this.#runs = new Histogram({
       name: "onarrival_script_run_seconds",
       help: "Runs of scripts and the time they took, by script and result.",
@@ -82,8 +110,12 @@ export class Metrics {
   countRun(script: string, result: RunResult, seconds: number): void {
     let child = this.#children.get(script);
     if (!child) {
-      if (this.#children.size >= scriptNamesMax && script !== otherScripts) return this.countRun(otherScripts, result, seconds);
-      child = { ok: this.#runs.labels({ script, result: "ok" }), fault: this.#runs.labels({ script, result: "fault" }) };
+      if (this.#children.size >= scriptNamesMax && script !== otherScripts)
+        return this.countRun(otherScripts, result, seconds);
+      child = {
+        ok: this.#runs.labels({ script, result: "ok" }),
+        fault: this.#runs.labels({ script, result: "fault" }),
+      };
       this.#children.set(script, child);
     }
     child[result].observe(seconds);

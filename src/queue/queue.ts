@@ -9,7 +9,7 @@ import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import type { QueueEntry, Spool, StoredRecipient } from "../spool/spool.ts";
-import { type Deliver, type Outcome, type Settlement, settleAttempt } from "./attempt.ts";
+import { type Deliver, heldRecheckMs, type Outcome, type Settlement, settleAttempt } from "./attempt.ts";
 import { reportFailures, type Tell, Teller } from "./consequences.ts";
 import { Lanes, type Planned } from "./lanes.ts";
 import { describeItem, earliestAttempt, isHeld, type QueueFilter, type QueueItem, selectItems } from "./listing.ts";
@@ -56,6 +56,8 @@ interface Item extends QueueEntry, Planned {
 /** Waits between tries to record an outcome: doubled from the first to the last. */
 const recordDelayMs = 1_000;
 const recordDelayMsMax = 60_000;
+/** The queue looks at the clock at least so often: the machine's may be set, forwards or back. */
+const wakeMsMax = 60_000;
 
 export class Queue {
   readonly #options: QueueOptions;
@@ -71,6 +73,7 @@ export class Queue {
   readonly #hurry = new Set<() => void>();
   #state: "new" | "started" | "stopping" = "new";
   #timer: { readonly at: number; readonly cancel: () => void } | undefined;
+  #lastNow = 0;
 
   constructor(options: QueueOptions) {
     const { attemptsMax = 100 } = options;
@@ -96,7 +99,10 @@ export class Queue {
     for (const entry of entries) {
       // What was enqueued while the list was read is known already.
       if (this.#items.has(entry.messageId)) continue;
-      this.#add({ ...entry, recipients: this.#dueAgain(entry.recipients.filter(({ state }) => state === "queued")) });
+      this.#add({
+        ...entry,
+        recipients: this.#boundWaits(this.#dueAgain(entry.recipients.filter(({ state }) => state === "queued"))),
+      });
     }
     this.#state = "started";
     this.#log.info("queue.started", { messages: this.#items.size });
@@ -207,7 +213,10 @@ export class Queue {
   /** Starts what is due and has a place; plans to come back for what is due next. */
   #pump(): void {
     if (this.#state !== "started") return;
-    const nextAt = this.#lanes.startDue(this.#clock.now(), (item, freePlace) => {
+    const now = this.#clock.now();
+    if (now < this.#lastNow - wakeMsMax) this.#bringForward();
+    this.#lastNow = now;
+    const nextAt = this.#lanes.startDue(now, (item, freePlace) => {
       const run = this.#attempt(item)
         .catch((error: unknown) =>
           this.#log.error("queue.failed", { messageId: item.messageId, reason: describeThrown(error) }),
@@ -222,12 +231,28 @@ export class Queue {
     this.#wakeAt(nextAt);
   }
 
+  /** After the clock was set back: nothing waits longer than the schedule ever asks for. */
+  #bringForward(): void {
+    for (const item of this.#items.values()) {
+      if (!item.waiting) continue;
+      item.recipients = this.#boundWaits(item.recipients);
+      this.#plan(item);
+    }
+  }
+
+  #boundWaits(recipients: readonly StoredRecipient[]): StoredRecipient[] {
+    const latest = this.#clock.now() + Math.max(this.#options.schedule.delayMsMax, heldRecheckMs);
+    return recipients.map((recipient) =>
+      recipient.nextAttemptAt > latest ? { ...recipient, nextAttemptAt: latest } : recipient,
+    );
+  }
+
   #wakeAt(at: number): void {
     if (this.#timer?.at === at) return;
     this.#timer?.cancel();
     this.#timer = undefined;
     if (at === Number.POSITIVE_INFINITY) return;
-    const cancel = this.#clock.after(at - this.#clock.now(), () => {
+    const cancel = this.#clock.after(Math.min(at - this.#clock.now(), wakeMsMax), () => {
       this.#timer = undefined;
       this.#pump();
     });

@@ -3,6 +3,8 @@
 export interface RetrySchedule {
   /** Milliseconds to wait after the attempt that made `attempts` of them; a whole number. */
   delayMs(attempts: number): number;
+  /** No wait is longer. */
+  readonly delayMsMax: number;
   /** Whether the attempt that made `attempts` of them was the last. */
   givesUp(facts: { readonly receivedAt: number; readonly now: number; readonly attempts: number }): boolean;
 }
@@ -33,6 +35,7 @@ export function createRetrySchedule(options: RetryOptions = {}): RetrySchedule {
   const attemptsMin = options.attemptsMin ?? 8;
   const random = options.random ?? Math.random;
   return {
+    delayMsMax: Math.ceil(Math.max(steadyDelayMs, ...firstDelaysMs) * (1 + jitter)),
     delayMs(attempts) {
       const delayMs = firstDelaysMs[attempts - 1] ?? steadyDelayMs;
       return Math.round(delayMs * (1 + jitter * (2 * random() - 1)));

@@ -14,7 +14,9 @@ export function harakaContender(): Contender {
   const installed = existsSync(join(haraka, "package.json"));
   return {
     name: "Haraka + JS plugin",
-    facts: installed ? `${JSON.parse(readFileSync(join(haraka, "package.json"), "utf8")).version} on node ${process.versions.node}, one process, default settings` : "",
+    facts: installed
+      ? `${JSON.parse(readFileSync(join(haraka, "package.json"), "utf8")).version} on node ${process.versions.node}, one process, default settings`
+      : "",
     missing: installed ? undefined : "not installed (test/bench/install-peers.sh)",
     async start({ folder, sinkPort }) {
       const [port] = await freePorts(1);
@@ -25,7 +27,7 @@ export function harakaContender(): Contender {
         me: "bench.example\n",
         "smtp.ini": `listen=127.0.0.1:${port}\nnodes=0\n`,
         "outbound.ini": "enable_tls=false\nlocal_mx_ok=true\n",
-        "host_list": "",
+        host_list: "",
       };
       // What its own scaffolding copies into every new folder: the core reads its defaults from there.
       copyFileSync(join(haraka, "config/connection.ini"), join(folder, "config/connection.ini"));

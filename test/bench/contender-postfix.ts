@@ -3,9 +3,10 @@
  * the subject and adds the field. Settings are Postfix's own defaults but for what the privacy of the instance needs.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { freePorts } from "../support/free-ports.ts";
+import { waitFor } from "../support/site.ts";
 import { findTool } from "../support/tools.ts";
 import { type Contender, Daemon } from "./contender.ts";
 
@@ -13,22 +14,32 @@ export function postfixContender(): Contender {
   const missing = whatIsMissing();
   return {
     name: "Postfix + pymilter",
-    facts: missing ?? `${execFileSync("postconf", ["-d", "-h", "mail_version"], { encoding: "utf8" }).trim()}, default settings, milter in ${python("import sys; print('Python', sys.version.split()[0])").stdout.trim()}`,
+    facts:
+      missing ??
+      `${execFileSync("postconf", ["-d", "-h", "mail_version"], { encoding: "utf8" }).trim()}, default settings, milter in ${python("import sys; print('Python', sys.version.split()[0])").stdout.trim()}`,
     missing,
     async start({ folder, sinkPort }) {
-      const [port, milterPort] = await freePorts(2);
-      const config = createInstance(folder, { port: port!, milterPort: milterPort!, sinkPort });
-      const milter = new Daemon([findTool("python3")!, join(import.meta.dirname, "peers/bench_milter.py"), String(milterPort)], {
-        logFile: join(folder, "milter.log"),
-        cwd: folder,
-      });
+      const [port] = await freePorts(1);
+      const milterSocket = join(folder, "milter.sock");
+      const config = createInstance(folder, { port: port!, milterSocket, sinkPort });
+      const milter = new Daemon(
+        [findTool("python3")!, join(import.meta.dirname, "peers/bench_milter.py"), milterSocket],
+        {
+          logFile: join(folder, "milter.log"),
+          cwd: folder,
+        },
+      );
       const started: Daemon[] = [milter];
       const stop = async () => {
         for (const daemon of started.reverse()) await daemon.stop();
       };
       try {
-        await milter.listensOn(milterPort!, { greets: false });
-        const master = new Daemon([findTool("postfix-master")!, "-c", config, "-d"], { logFile: join(folder, "master.log"), cwd: folder });
+        await waitFor(() => existsSync(milterSocket) || undefined, "the milter's socket", 10_000);
+        chmodSync(milterSocket, 0o666);
+        const master = new Daemon([findTool("postfix-master")!, "-c", config, "-d"], {
+          logFile: join(folder, "master.log"),
+          cwd: folder,
+        });
         started.push(master);
         await master.listensOn(port!);
         return { port: port!, processes: [master.pid, milter.pid], stop };
@@ -43,7 +54,8 @@ export function postfixContender(): Contender {
 function whatIsMissing(): string | undefined {
   if (process.getuid?.() !== 0) return "its master process must be started by root";
   if (findTool("postfix-master") === undefined) return "not installed (apt-get install postfix)";
-  if (findTool("python3") === undefined || python("import Milter").status !== 0) return "pymilter is not installed (apt-get install python3-milter)";
+  if (findTool("python3") === undefined || python("import Milter").status !== 0)
+    return "pymilter is not installed (apt-get install python3-milter)";
   return undefined;
 }
 
@@ -52,13 +64,30 @@ function python(program: string): { status: number | null; stdout: string } {
 }
 
 /** Writes config and queue folders. Gives the config folder. */
-function createInstance(folder: string, ports: { readonly port: number; readonly milterPort: number; readonly sinkPort: number }): string {
+function createInstance(
+  folder: string,
+  ports: { readonly port: number; readonly milterSocket: string; readonly sinkPort: number },
+): string {
   const config = join(folder, "config");
   const queue = join(folder, "queue");
   const data = join(folder, "data");
   const uid = Number(execFileSync("id", ["-u", "postfix"], { encoding: "utf8" }));
   for (const path of [config, queue, data, join(queue, "pid")]) mkdirSync(path, { recursive: true, mode: 0o755 });
-  for (const name of ["active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace", "maildrop", "public"]) {
+  for (const name of [
+    "active",
+    "bounce",
+    "corrupt",
+    "defer",
+    "deferred",
+    "flush",
+    "hold",
+    "incoming",
+    "private",
+    "saved",
+    "trace",
+    "maildrop",
+    "public",
+  ]) {
     const path = join(queue, name);
     mkdirSync(path, { mode: 0o700 });
     chownSync(path, uid, 0);
@@ -85,7 +114,7 @@ mynetworks = 127.0.0.0/8
 relayhost = [127.0.0.1]:${ports.sinkPort}
 disable_dns_lookups = yes
 smtpd_peername_lookup = no
-smtpd_milters = inet:127.0.0.1:${ports.milterPort}
+smtpd_milters = unix:${ports.milterSocket}
 milter_default_action = tempfail
 maillog_file = ${join(folder, "mail.log")}
 maillog_file_prefixes = ${folder}

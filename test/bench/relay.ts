@@ -16,7 +16,7 @@ import { harakaContender } from "./contender-haraka.ts";
 import { onArrivalContender } from "./contender-onarrival.ts";
 import { postfixContender } from "./contender-postfix.ts";
 import { readCpuMs } from "./cpu-time.ts";
-import { catchOne, CountingSink } from "./sink.ts";
+import { CountingSink, catchOne } from "./sink.ts";
 
 const messageOctets = 4_096;
 const runMsMax = 230_000;
@@ -88,7 +88,9 @@ async function main(): Promise<void> {
         try {
           lane.rounds.push(await runRound(lane, { messages, sessions, mail }));
         } catch (error) {
-          notRun.push(`${lane.contender.name}: round ${round + 1}: ${error instanceof Error ? error.message : String(error)}`);
+          notRun.push(
+            `${lane.contender.name}: round ${round + 1}: ${error instanceof Error ? error.message : String(error)}`,
+          );
         }
       }
     }
@@ -110,8 +112,14 @@ async function openLane(contender: Contender, folder: string, mail: string): Pro
   const [sinkPort] = await freePorts(1);
   const server = await contender.start({ folder, sinkPort: sinkPort! });
   try {
-    const caught = await catchOne(sinkPort!, folder, () => sendMail(server.port, { messages: 1, sessions: 1, mail }));
-    if (!new RegExp(`^${benchField}: a message of the benchmark\r?$`, "m").test(caught)) throw new Error(`it relays without the field ${benchField}`);
+    const caught = await catchOne({
+      port: sinkPort!,
+      folder,
+      lastLine,
+      send: () => sendMail(server.port, { messages: 1, sessions: 1, mail }),
+    });
+    if (!new RegExp(`^${benchField}: a message of the benchmark\r?$`, "m").test(caught))
+      throw new Error(`it relays without the field ${benchField}`);
     const sink = await CountingSink.start(sinkPort!);
     return { contender, server, sink, rounds: [] };
   } catch (error) {
@@ -120,7 +128,10 @@ async function openLane(contender: Contender, folder: string, mail: string): Pro
   }
 }
 
-async function runRound({ server, sink }: Lane, load: { readonly messages: number; readonly sessions: number; readonly mail: string }): Promise<Round> {
+async function runRound(
+  { server, sink }: Lane,
+  load: { readonly messages: number; readonly sessions: number; readonly mail: string },
+): Promise<Round> {
   const { messages } = load;
   const target = sink.count + messages;
   const cpuBefore = readCpuMs(server.processes);
@@ -133,7 +144,9 @@ async function runRound({ server, sink }: Lane, load: { readonly messages: numbe
   sending.catch(() => {});
   while (sink.count < target) {
     if (performance.now() - began > roundMsMax) {
-      throw new Error(`${messages - (target - sink.count)} of ${messages} messages at the sink within ${roundMsMax / 1_000} s`);
+      throw new Error(
+        `${messages - (target - sink.count)} of ${messages} messages at the sink within ${roundMsMax / 1_000} s`,
+      );
     }
     await sleep(2);
   }
@@ -147,19 +160,54 @@ async function runRound({ server, sink }: Lane, load: { readonly messages: numbe
   };
 }
 
-async function sendMail(port: number, { messages, sessions, mail }: { readonly messages: number; readonly sessions: number; readonly mail: string }): Promise<void> {
-  const args = ["-d", "-s", String(sessions), "-m", String(messages), "-F", mail, "-M", "source.example", "-f", benchSender, "-t", benchRecipient];
-  const { status, stderr } = await runProgram(requireTool("smtp-source"), [...args, `inet:127.0.0.1:${port}`], { timeoutMs: roundMsMax });
+async function sendMail(
+  port: number,
+  { messages, sessions, mail }: { readonly messages: number; readonly sessions: number; readonly mail: string },
+): Promise<void> {
+  const args = [
+    "-d",
+    "-s",
+    String(sessions),
+    "-m",
+    String(messages),
+    "-F",
+    mail,
+    "-M",
+    "source.example",
+    "-f",
+    benchSender,
+    "-t",
+    benchRecipient,
+  ];
+  const { status, stderr } = await runProgram(requireTool("smtp-source"), [...args, `inet:127.0.0.1:${port}`], {
+    timeoutMs: roundMsMax,
+  });
   if (status !== 0) throw new Error(`smtp-source ended with ${status ?? "a signal"}: ${stderr.trim().slice(0, 200)}`);
 }
 
+const lastLine = "the end of the message";
+
 function composeMail(): string {
-  const header = "From: sender@example.org\nTo: recipient@example.net\nSubject: a message of the benchmark\nDate: Thu, 01 Jan 2026 12:00:00 +0000\nMessage-ID: <bench@client.example>\nMIME-Version: 1.0\nContent-Type: text/plain\n\n";
-  const line = `${"the quick brown fox jumps over the lazy dog ".repeat(2).slice(0, 76)}\n`;
-  return header + line.repeat(Math.ceil((messageOctets - header.length) / line.length)).slice(0, messageOctets - header.length - 1).concat("\n");
+  const header = [
+    `From: ${benchSender}`,
+    `To: ${benchRecipient}`,
+    "Subject: a message of the benchmark",
+    "Date: Thu, 01 Jan 2026 12:00:00 +0000",
+    "Message-ID: <bench@client.example>",
+  ].join("\n");
+  const line = "the quick brown fox jumps over the lazy dog, and over again, and again\n";
+  const fill = messageOctets - header.length - lastLine.length - 3;
+  return `${header}\n\n${line.repeat(Math.ceil(fill / line.length)).slice(0, fill - 1)}\n${lastLine}\n`;
 }
 
-function formatTable(lanes: readonly Lane[], { messages, sessions, notRun }: { readonly messages: number; readonly sessions: number; readonly notRun: readonly string[] }): string {
+function formatTable(
+  lanes: readonly Lane[],
+  {
+    messages,
+    sessions,
+    notRun,
+  }: { readonly messages: number; readonly sessions: number; readonly notRun: readonly string[] },
+): string {
   const rows = lanes
     .filter((lane) => lane.rounds.length > 0)
     .map((lane) => ({
@@ -172,7 +220,8 @@ function formatTable(lanes: readonly Lane[], { messages, sessions, notRun }: { r
       spread: lane.rounds.map((round) => round.deliveredPerSecond.toFixed(0)).join(" "),
     }));
   const ours = rows.find((row) => row.name === "OnArrival");
-  const ratio = (value: number, base: number | undefined) => (base === undefined ? "-" : `${(value / base).toFixed(2)}×`);
+  const ratio = (value: number, base: number | undefined) =>
+    base === undefined ? "-" : `${(value / base).toFixed(2)}×`;
   const lines = [
     "",
     `Relay: ${messages} messages of ${messageOctets} octets over ${sessions} sessions, one field added, durable queue, to smtp-sink. Medians of the rounds.`,
@@ -200,4 +249,5 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130)); // What runs is ended on the way out.
 await main();

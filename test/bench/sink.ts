@@ -18,7 +18,11 @@ export class CountingSink {
   }
 
   static async start(port: number): Promise<CountingSink> {
-    const child = spawn(requireTool("smtp-sink"), [...asNobody(), "-c", "-h", "sink.example", `127.0.0.1:${port}`, "500"], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(
+      requireTool("smtp-sink"),
+      [...asNobody(), "-c", "-h", "sink.example", `127.0.0.1:${port}`, "500"],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    );
     const sink = new CountingSink(child);
     await sleep(300);
     if (child.exitCode !== null) throw new Error(`Cannot start smtp-sink on port ${port}: exit ${child.exitCode}`);
@@ -35,12 +39,22 @@ export class CountingSink {
   }
 }
 
-/** Takes one message on `port` and gives it back: to see that a contender edits what it relays. */
-export async function catchOne(port: number, folder: string, send: () => Promise<void>): Promise<string> {
+/** Takes one message on `port` and gives it back, whole with its last line: to see that a contender edits what it relays. */
+export async function catchOne(options: {
+  readonly port: number;
+  readonly folder: string;
+  readonly lastLine: string;
+  readonly send: () => Promise<void>;
+}): Promise<string> {
+  const { port, folder, lastLine, send } = options;
   const caught = join(folder, "caught");
   mkdirSync(caught);
   chmodSync(caught, 0o777); // Where root starts it, it gives its rights away.
-  const child = spawn(requireTool("smtp-sink"), [...asNobody(), "-h", "sink.example", "-d", "mail.", `127.0.0.1:${port}`, "50"], { cwd: caught, stdio: ["ignore", "ignore", "inherit"] });
+  const child = spawn(
+    requireTool("smtp-sink"),
+    [...asNobody(), "-h", "sink.example", "-d", "mail.", `127.0.0.1:${port}`, "50"],
+    { cwd: caught, stdio: ["ignore", "ignore", "inherit"] },
+  );
   try {
     await sleep(300);
     await send();
@@ -48,7 +62,7 @@ export async function catchOne(port: number, folder: string, send: () => Promise
     for (;;) {
       const [file] = readdirSync(caught);
       const text = file === undefined ? "" : readFileSync(join(caught, file), "latin1");
-      if (/\n--end--\r?\n/.test(text)) return text;
+      if (text.trimEnd().endsWith(lastLine)) return text;
       if (performance.now() > deadline) throw new Error("the sink got no message within 15 s");
       await sleep(50);
     }

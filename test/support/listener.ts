@@ -62,10 +62,20 @@ export async function startSubject(options: SubjectOptions = {}): Promise<Subjec
       },
     },
   });
-  const relay = relayControl({ localDomains: new Set(["example.org", normalizeDomain("bücher.example")!]), relayDomains: new Set(["relay.example"]) });
+  const relay = relayControl({
+    localDomains: new Set(["example.org", normalizeDomain("bücher.example")!]),
+    relayDomains: new Set(["relay.example"]),
+  });
   dispatcher.replaceBindings([
     createBinding("relay-control", "onRcptTo", relay.onRcptTo as AnyHandler, { source: "server" }),
-    createBinding("watch", "onDisconnect", (subject) => void events.push(`onDisconnect ${(subject as DisconnectSubject).reason} ${(subject as DisconnectSubject).messagesAccepted}`)),
+    createBinding(
+      "watch",
+      "onDisconnect",
+      (subject) =>
+        void events.push(
+          `onDisconnect ${(subject as DisconnectSubject).reason} ${(subject as DisconnectSubject).messagesAccepted}`,
+        ),
+    ),
     ...(options.sinks ?? []).map(readSink),
   ]);
   const listenerOptions: ListenerOptions = {
@@ -83,7 +93,14 @@ export async function startSubject(options: SubjectOptions = {}): Promise<Subjec
     },
     lineEnds: options.lineEnds ?? "refuse",
   };
-  const reception = new Reception(listenerOptions, { dispatcher, spool, badmail, clock: systemClock, log, enqueue: (message) => void accepted.push(message) });
+  const reception = new Reception(listenerOptions, {
+    dispatcher,
+    spool,
+    badmail,
+    clock: systemClock,
+    log,
+    enqueue: (message) => void accepted.push(message),
+  });
   const listener = await startLibraryListener(listenerOptions, reception, { clock: systemClock, log });
   return {
     port: listener.port,
@@ -115,7 +132,9 @@ function readSink(words: string, index: number): Binding {
   const event = match?.[1] ?? "";
   if (!match || !isEventName(event)) throw new Error(`cannot read the sink ${JSON.stringify(words)}`);
   const handler = createHandler(match[3]!, match[4] ?? "");
-  return createBinding(`sink-${index}`, event, handler, { rule: match[2] === undefined ? null : parseRule(match[2], event) });
+  return createBinding(`sink-${index}`, event, handler, {
+    rule: match[2] === undefined ? null : parseRule(match[2], event),
+  });
 }
 
 function createHandler(verb: string, rest: string): AnyHandler {

@@ -13,4 +13,5 @@ exports.hook_data_post = (next, connection) => {
   next();
 };
 
-exports.hook_get_mx = (next) => next(OK, { priority: 0, exchange: "127.0.0.1", port: Number(process.env.BENCH_SINK_PORT) });
+exports.hook_get_mx = (next) =>
+  next(OK, { priority: 0, exchange: "127.0.0.1", port: Number(process.env.BENCH_SINK_PORT) });

@@ -1,4 +1,4 @@
-"""The benchmark's milter: reads the subject, adds a field with it. Argument: the TCP port to listen on."""
+"""The benchmark's milter: reads the subject, adds a field with it. Argument: path of the socket to listen on."""
 
 import sys
 
@@ -25,4 +25,4 @@ class BenchMilter(Milter.Base):
 
 Milter.factory = BenchMilter
 Milter.set_flags(Milter.ADDHDRS)
-Milter.runmilter("bench", f"inet:{sys.argv[1]}@127.0.0.1", timeout=60)
+Milter.runmilter("bench", f"unix:{sys.argv[1]}", timeout=60)

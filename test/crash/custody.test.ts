@@ -1,7 +1,6 @@
-/** RELIABILITY P1 and P2: 250 is custody, at least once, through 50 kills under load; and the audit that says so can fail. */
+/** The audit behind the kill test can fail, in each of its ways. */
 import { describe, expect, test } from "vitest";
 import { auditCustody, type CustodyEvidence, type Delivered } from "./custody.ts";
-import { formatKillRun, runKills } from "./kill.ts";
 
 describe("auditCustody", () => {
   const accepted = { marker: "m1", id: "0000000000000001", users: ["ada"], bodyHash: "aa", bodyOctets: 10 };
@@ -45,19 +44,5 @@ describe("auditCustody", () => {
     const { violations } = auditCustody({ ...sound, ...change });
     if (violation === undefined) expect(violations).toEqual([]);
     else expect(violations.join("\n")).toMatch(violation);
-  });
-});
-
-describe("the server, killed with SIGKILL under load", () => {
-  test("loses nothing it answered 250 to, and delivers nothing it refused", { timeout: 300_000 }, async () => {
-    const run = await runKills({ kills: 50, seed: 20_260_101 });
-    process.stdout.write(`${formatKillRun(run)}\n`);
-    expect(run.report.violations).toEqual([]);
-    expect(run.kills).toBeGreaterThanOrEqual(50);
-    // A run in which hardly anything was sent, or no kill hit a message on its way, would prove nothing.
-    expect(run.report.accepted).toBeGreaterThan(500);
-    expect(run.report.largeBodies).toBeGreaterThan(10);
-    expect(run.report.refused).toBeGreaterThan(10);
-    expect(run.report.inDoubt).toBeGreaterThan(0);
   });
 });

@@ -1,0 +1,100 @@
+/**
+ * The child process in which scripts run: one channel, on descriptor 3, and nothing else. It takes one frame after the other; a script is
+ * entered synchronously, so while one computes nothing else happens here, and the watchdog for that is the server's. Ends with its channel.
+ */
+import { writeSync } from "node:fs";
+import { Socket } from "node:net";
+import { ChildRun } from "./child-run.ts";
+import { encodeFrame, type Frame, FrameDecoder } from "./frame.ts";
+import { IsolateCache } from "./isolate-cache.ts";
+import { type CompiledScript, ScriptFaultError, type FromChild, type ToChild } from "./protocol.ts";
+
+const channelFd = 3;
+const octetsMax = 1_073_741_824;
+
+const channel = new Socket({ fd: channelFd, readable: true, writable: true });
+const decoder = new FrameDecoder({ headOctetsMax: 67_108_864, octetsMax });
+const isolates = new IsolateCache(dieOf);
+/** Runs that wait for octets or for the texts of their message. */
+const waiting = new Map<number, ChildRun>();
+
+channel.on("data", (chunk) => {
+  for (const frame of decoder.push(chunk)) take(frame);
+});
+channel.on("error", () => process.exit(0));
+channel.on("close", () => process.exit(0));
+send({ t: "ready" });
+// The parser takes long to load and is rarely the first thing wanted: fetched while there is nothing else to do.
+setTimeout(() => void import("mailparser"), 200).unref();
+
+function take({ head, tail }: Frame): void {
+  const message = head as ToChild;
+  switch (message.t) {
+    case "load":
+      return load(message, tail);
+    case "unload":
+      return isolates.remove(message.version);
+    case "run":
+      return advance(message.id, new ChildRun(message, tail, isolates, (step) => send({ t: "at", id: message.id, step, parsing: false })));
+    case "octets": {
+      const run = waiting.get(message.id);
+      if (!run) return;
+      waiting.delete(message.id);
+      run.giveOctets(tail);
+      return advance(message.id, run);
+    }
+    case "drop":
+      waiting.delete(message.id);
+      return;
+  }
+}
+
+function load({ id, name, version, limits, codeOctets, warm }: ToChild & { readonly t: "load" }, tail: Buffer): void {
+  const script: CompiledScript = { name, version, code: tail.utf8Slice(0, codeOctets), sourceMap: tail.utf8Slice(codeOctets), inputs: [] };
+  isolates.add(script, limits);
+  if (!warm) return;
+  try {
+    send({ t: "loaded", id, exports: isolates.load(version), fault: null });
+  } catch (thrown) {
+    if (!(thrown instanceof ScriptFaultError)) throw thrown;
+    isolates.remove(version);
+    send({ t: "loaded", id, exports: null, fault: thrown.fault });
+  }
+}
+
+function advance(id: number, run: ChildRun): void {
+  switch (run.advance()) {
+    case "done":
+      // Step results are JSON already.
+      channel.write(encodeFrame(`{"t":"done","id":${id},"steps":[${run.results.join(",")}]}`, run.tails));
+      return;
+    case "octets":
+      waiting.set(id, run);
+      send({ t: "need", id });
+      return;
+    case "texts":
+      waiting.set(id, run);
+      send({ t: "at", id, step: run.step, parsing: true });
+      void parse(id, run);
+  }
+}
+
+async function parse(id: number, run: ChildRun): Promise<void> {
+  await run.parse();
+  if (!waiting.delete(id)) return;
+  send({ t: "at", id, step: run.step, parsing: false });
+  advance(id, run);
+}
+
+function send(message: FromChild): void {
+  channel.write(encodeFrame(JSON.stringify(message)));
+}
+
+/** V8 has lost an isolate: nothing in this process can be trusted any more, not even a clean exit. */
+function dieOf(message: string): void {
+  try {
+    writeSync(2, `catastrophe: ${message}\n`);
+  } finally {
+    process.kill(process.pid, "SIGKILL");
+  }
+}

@@ -1,0 +1,282 @@
+/**
+ * The sandbox processes: which one a job goes to, which job each is at, the watchdog, and the next process when one is gone. A process takes
+ * its jobs in the order they were sent, so the job at the head of its order is the one that computes, and the one to blame; where a job steps
+ * aside to wait for octets or texts the process says so.
+ */
+import { ChildProcess, type ChildEnd, type KillReason } from "./child-process.ts";
+import { encodeFrame } from "./frame.ts";
+import type { FromChild, SandboxNotice, ToChild } from "./protocol.ts";
+import { ProtocolError } from "./validate.ts";
+
+/** Something for a process to do. */
+export interface Job {
+  readonly id: number;
+  /** What starts it; asked again for every process it is given to. */
+  readonly frame: () => { readonly head: ToChild; readonly tails: readonly Uint8Array[] };
+  /** Time it may compute where it is now, in milliseconds. */
+  readonly limitMs: number;
+  /** The octets it misses; what this rejects with ends the job. */
+  octets(): Promise<Uint8Array>;
+  /** It is at this step now. @throws {ProtocolError} where it has no such step */
+  onStep(step: number): void;
+  /** The answer. @throws {ProtocolError} where it does not fit; the job is then told of its process's end as well */
+  onAnswer(message: FromChild, tail: Buffer): void;
+  /** Its process is gone; `blamed` where it was computing. Submits itself again, or settles. */
+  onEnd(end: ChildEnd, blamed: boolean): void;
+  /** The texts of its message are not to be read again: they were being read when the process went. */
+  onUnreadable(): void;
+  onError(error: Error): void;
+}
+
+export interface PoolOptions {
+  readonly processes: number;
+  readonly rssMiBMax: number;
+  readonly childFile: string | undefined;
+  readonly onNotice: (notice: SandboxNotice) => void;
+  /** Frames a process is sent before anything else: the scripts it will run. */
+  readonly firstFrames: () => readonly Buffer[];
+}
+
+/** How often time and memory are looked at while something computes. */
+const watchMs = 100;
+/** Time for the texts of a message: the process stops itself before that, unless it cannot. */
+const parsingMsMax = 4_000;
+const startMsMax = 20_000;
+const restartDelayMsMax = 5_000;
+/** A job that no process takes for so long is given up. */
+const unstartedMsMax = 15_000;
+
+interface Lane {
+  readonly child: ChildProcess;
+  readonly startedMs: number;
+  isReady: boolean;
+  /** Jobs in the order the process takes them; the first computes. */
+  readonly order: Job[];
+  /** Since when the first computes. */
+  headSinceMs: number;
+  /** Jobs whose octets are on their way. */
+  readonly aside: Set<Job>;
+  readonly parsing: Map<Job, number>;
+}
+
+export class Pool {
+  readonly #options: PoolOptions;
+  readonly #lanes = new Set<Lane>();
+  readonly #unstarted = new Map<Job, number>();
+  #watch: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #closed = false;
+  readonly #restarts = new Set<NodeJS.Timeout>();
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when every process has said that it is ready. Rejects where one cannot be started. */
+  async start(): Promise<void> {
+    await Promise.all(
+      Array.from({ length: this.#options.processes }, () => new Promise<void>((resolve, reject) => this.#open(resolve, reject))),
+    );
+  }
+
+  /** Gives a job to the process with the least to do. */
+  submit(job: Job): void {
+    let best: Lane | undefined;
+    for (const lane of this.#lanes) {
+      if (lane.isReady && (!best || load(lane) < load(best))) best = lane;
+    }
+    if (best) this.#give(best, job);
+    else this.#unstarted.set(job, performance.now());
+    this.#watchOn();
+  }
+
+  /** Gives a job to each process that is ready now. */
+  submitToAll(create: () => Job): void {
+    const ready = [...this.#lanes].filter((lane) => lane.isReady);
+    if (ready.length === 0) this.submit(create());
+    for (const lane of ready) this.#give(lane, create());
+    this.#watchOn();
+  }
+
+  /** A frame that asks for nothing, to every process. */
+  tellAll(message: ToChild): void {
+    const frame = encodeFrame(JSON.stringify(message));
+    for (const lane of this.#lanes) if (lane.isReady) lane.child.send(frame);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#watch);
+    for (const timer of this.#restarts) clearTimeout(timer);
+    for (const lane of this.#lanes) lane.child.close();
+    for (const job of this.#unstarted.keys()) job.onError(new Error("The sandbox is closed"));
+    this.#unstarted.clear();
+  }
+
+  #open(onReady: () => void, onFailure: (error: Error) => void): void {
+    const startedMs = performance.now();
+    let settled = false;
+    const lane: Lane = {
+      child: new ChildProcess(
+        {
+          onMessage: (message, tail) => {
+            if (message.t !== "ready") return this.#take(lane, message, tail);
+            if (lane.isReady) throw new ProtocolError("Ready twice");
+            settled = true;
+            clearTimeout(deadline);
+            this.#ready(lane);
+            onReady();
+          },
+          onEnd: (end) => {
+            clearTimeout(deadline);
+            this.#ended(lane, end);
+            if (!settled) onFailure(new Error(`A sandbox process did not start: ${end.reason}`));
+          },
+        },
+        this.#options.childFile,
+      ),
+      startedMs,
+      isReady: false,
+      order: [],
+      headSinceMs: 0,
+      aside: new Set(),
+      parsing: new Map(),
+    };
+    const deadline = setTimeout(() => lane.child.kill("wall-limit", "not ready in time"), startMsMax);
+    this.#lanes.add(lane);
+  }
+
+  #ready(lane: Lane): void {
+    lane.isReady = true;
+    this.#failures = 0;
+    this.#options.onNotice({ kind: "started", pid: lane.child.pid, startMs: Math.round(performance.now() - lane.startedMs) });
+    for (const frame of this.#options.firstFrames()) lane.child.send(frame);
+    const waiting = [...this.#unstarted.keys()];
+    this.#unstarted.clear();
+    for (const job of waiting) this.submit(job);
+  }
+
+  #give(lane: Lane, job: Job): void {
+    const { head, tails } = job.frame();
+    this.#enqueue(lane, job);
+    lane.child.send(encodeFrame(JSON.stringify(head), tails));
+  }
+
+  #enqueue(lane: Lane, job: Job): void {
+    lane.order.push(job);
+    if (lane.order.length === 1) lane.headSinceMs = performance.now();
+  }
+
+  #take(lane: Lane, message: Exclude<FromChild, { t: "ready" }>, tail: Buffer): void {
+    if (message.t === "at" && this.#backFromParsing(lane, message)) return;
+    const job = lane.order[0];
+    if (!job || job.id !== message.id) throw new ProtocolError(`Speaks of job ${message.id}, and is at ${job?.id ?? "none"}`);
+    lane.headSinceMs = performance.now();
+    if (message.t === "at" && !message.parsing) return job.onStep(message.step);
+    if (message.t !== "at" && message.t !== "need") job.onAnswer(message, tail);
+    // Off the order only when its answer was taken: an answer that does not fit is blamed on it.
+    lane.order.shift();
+    if (message.t === "need") this.#fetch(lane, job);
+    if (message.t === "at") {
+      job.onStep(message.step);
+      lane.parsing.set(job, performance.now());
+    }
+  }
+
+  #backFromParsing(lane: Lane, message: FromChild & { readonly t: "at" }): boolean {
+    for (const job of lane.parsing.keys()) {
+      if (job.id !== message.id || message.parsing) continue;
+      lane.parsing.delete(job);
+      lane.order.unshift(job);
+      lane.headSinceMs = performance.now();
+      return true;
+    }
+    return false;
+  }
+
+  #fetch(lane: Lane, job: Job): void {
+    lane.aside.add(job);
+    job.octets().then(
+      (octets) => {
+        // Where the process is gone meanwhile, so is the job from it.
+        if (!lane.aside.delete(job)) return;
+        this.#enqueue(lane, job);
+        lane.child.send(encodeFrame(JSON.stringify({ t: "octets", id: job.id } satisfies ToChild), [octets]));
+        this.#watchOn();
+      },
+      (error: unknown) => {
+        if (!lane.aside.delete(job)) return;
+        lane.child.send(encodeFrame(JSON.stringify({ t: "drop", id: job.id } satisfies ToChild)));
+        job.onError(error instanceof Error ? error : new Error(String(error)));
+      },
+    );
+  }
+
+  #ended(lane: Lane, end: ChildEnd): void {
+    this.#lanes.delete(lane);
+    if (lane.child.pid !== 0) {
+      const { pid } = lane.child;
+      if (end.killed) this.#options.onNotice({ kind: "killed", pid, reason: end.killed });
+      else if (!this.#closed) this.#options.onNotice({ kind: "died", pid, reason: end.reason });
+    }
+    if (!lane.isReady) this.#failures++;
+    if (!this.#closed && (lane.isReady || this.#failures > this.#options.processes || this.#unstarted.size > 0)) this.#reopen();
+    const [head, ...rest] = lane.order;
+    // A process that was reading texts may have been stuck in that: then nobody's script is to blame yet.
+    const wasParsing = lane.parsing.size > 0;
+    for (const job of lane.parsing.keys()) job.onUnreadable();
+    if (head) this.#endJob(head, end, !wasParsing);
+    for (const job of [...rest, ...lane.aside, ...lane.parsing.keys()]) this.#endJob(job, end, false);
+    lane.aside.clear();
+  }
+
+  #endJob(job: Job, end: ChildEnd, blamed: boolean): void {
+    if (this.#closed) job.onError(new Error("The sandbox is closed"));
+    else job.onEnd(end, blamed);
+  }
+
+  #reopen(): void {
+    const delayMs = this.#failures === 0 ? 0 : Math.min(restartDelayMsMax, 50 * 2 ** Math.min(this.#failures, 10));
+    const timer = setTimeout(() => {
+      this.#restarts.delete(timer);
+      this.#open(
+        () => {},
+        () => this.#closed || this.#reopen(),
+      );
+    }, delayMs);
+    this.#restarts.add(timer);
+  }
+
+  #watchOn(): void {
+    this.#watch ??= setInterval(() => this.#look(), watchMs);
+  }
+
+  #look(): void {
+    const nowMs = performance.now();
+    let busy = this.#unstarted.size > 0;
+    for (const lane of this.#lanes) {
+      const head = lane.order[0];
+      if (!head && lane.parsing.size === 0) continue;
+      busy = true;
+      if (head && nowMs - lane.headSinceMs > head.limitMs) this.#kill(lane, "wall-limit");
+      else if (!head && [...lane.parsing.values()].some((sinceMs) => nowMs - sinceMs > parsingMsMax)) this.#kill(lane, "wall-limit");
+      else if (lane.child.rssMiB > this.#options.rssMiBMax) this.#kill(lane, "rss-limit");
+    }
+    for (const [job, sinceMs] of this.#unstarted) {
+      if (nowMs - sinceMs < unstartedMsMax) continue;
+      this.#unstarted.delete(job);
+      job.onEnd({ killed: null, outOfMemory: false, reason: "no sandbox process could be started" }, true);
+    }
+    if (busy) return;
+    clearInterval(this.#watch);
+    this.#watch = undefined;
+  }
+
+  #kill(lane: Lane, reason: KillReason): void {
+    lane.child.kill(reason);
+  }
+}
+
+function load(lane: Lane): number {
+  return lane.order.length + lane.aside.size + lane.parsing.size;
+}

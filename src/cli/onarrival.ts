@@ -1,0 +1,201 @@
+/**
+ * The command line: which verbs there are, their flags and their help. Parses and hands over; each verb is a file of its own that is loaded
+ * only when it is called, so that the first character of output does not wait for all of them.
+ */
+import { Command, CommanderError, Option } from "commander";
+import { version } from "../version.ts";
+import { type ExitStatus, exitStatus } from "./exit-status.ts";
+import { reportFailure } from "./failure.ts";
+import { type ColorMode, type CommandContext, createTerminal } from "./terminal.ts";
+
+/** Runs one command line. Gives the exit status; never throws. */
+export async function main(argv: readonly string[]): Promise<ExitStatus> {
+  const terminal = createTerminal(colorOf(argv));
+  const context: CommandContext = { terminal, env: process.env, cwd: process.cwd() };
+  let status: ExitStatus = exitStatus.done;
+  const program = createProgram(context, (result) => {
+    status = result;
+  });
+  // The server answers signals itself; every other command ends at once, and its sandbox ends with it.
+  if (argv.find((word) => !word.startsWith("-")) !== "serve")
+    process.once("SIGINT", () => process.exit(exitStatus.interrupted));
+  try {
+    // Who says nothing asks what there is to say.
+    await program.parseAsync(argv.length === 0 ? ["--help"] : [...argv], { from: "user" });
+    return status;
+  } catch (error) {
+    // commander has said what is wrong; help and the version are no errors.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitStatus.done : exitStatus.usage;
+    return reportFailure(error, terminal);
+  }
+}
+
+type Done = (status: ExitStatus) => void;
+
+function createProgram(context: CommandContext, done: Done): Command {
+  const { out, err } = context.terminal;
+  const program = new Command("onarrival")
+    .description("A mail transfer agent whose behaviour is written in TypeScript.")
+    .version(version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help, or that of a command")
+    .addOption(
+      new Option("--color <when>", "colours in the output").choices(["auto", "always", "never"]).default("auto"),
+    )
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureHelp({
+      styleTitle: (text) => out.paint("bold", text),
+      styleCommandText: (text) => out.paint("cyan", text),
+      sortSubcommands: false,
+    })
+    .configureOutput({
+      writeOut: (text) => out.write(text),
+      writeErr: (text) => err.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, `${err.paint("red", "onarrival:")} `)),
+    });
+  program.addHelpText(
+    "before",
+    examples(
+      [
+        ["onarrival init mysite && cd mysite", "make a working site"],
+        ["onarrival test scripts/tag-external.ts samples/hello.eml", "see what a script would do"],
+        ["onarrival serve", "run the server; save a script and the next message runs it"],
+        ["onarrival scripts list", "which version of each script runs"],
+      ],
+      out.paint,
+    ),
+  );
+  program.addHelpText(
+    "after",
+    "\nExit status: 0 done, 1 what was checked did not hold, 2 wrong usage or configuration,\n3 no running server, 130 interrupted. More in docs/cli.md; the options in docs/configuration.md.",
+  );
+
+  program.commandsGroup("A site:");
+  const settings = (command: Command) =>
+    command
+      .option("--config <file>", "the configuration (default: onarrival.toml)")
+      .option("--set <key=value>", "any option of the configuration; repeatable", collect)
+      .option("--data <dir>", "the data folder");
+  const addVerb = (parent: Command, usage: string, description: string, samples: readonly Sample[] = []) => {
+    const command = parent.command(usage).description(description);
+    if (samples.length > 0) command.addHelpText("before", examples(samples, out.paint));
+    return command;
+  };
+
+  settings(
+    addVerb(program, "serve", "run the server; SIGTERM and Ctrl-C stop it, SIGHUP reloads", [
+      ["onarrival serve", "with onarrival.toml of this folder, or the default site"],
+      ["onarrival serve --smtp-port 0 --set log.level=debug", "any free port, more log"],
+    ]),
+  )
+    .option("--scripts <dir>", "the scripts folder")
+    .option("--smtp-port <port>", "port of the first listener")
+    .option("--admin-port <port>", "port for health checks and metrics")
+    .option("--log-level <level>", "debug, info, warn or error")
+    .action(async (flags) => done(await (await import("./serve.ts")).serve(flags, context)));
+
+  addVerb(program, "init [dir]", "make a working site in a folder; overwrites nothing", [
+    ["onarrival init mysite", "a configuration, two scripts, a message to test with"],
+  ]).action(async (folder: string | undefined) => done(await (await import("./init.ts")).init(folder ?? ".", context)));
+
+  const config = program.command("config").description("the configuration");
+  settings(addVerb(config, "check", "every error at once, with line and column"))
+    .option("--json", "as one JSON document")
+    .action(async (flags) => done((await import("./config.ts")).checkConfig(flags, context)));
+  settings(
+    addVerb(config, "show", "all options with their values", [
+      ["onarrival config show --origin", "and where each value is from"],
+    ]),
+  )
+    .option("--origin", "say behind each value whether flag, environment, file or default won")
+    .option("--json", "as one JSON document")
+    .action(async (flags) => done((await import("./config.ts")).showConfig(flags, context)));
+  addVerb(config, "schema", "the JSON schema of onarrival.toml, for editors").action(async () =>
+    done((await import("./config.ts")).showSchema(context)),
+  );
+
+  program.commandsGroup("Scripts:");
+  settings(
+    addVerb(program, "test [script-or-mail...]", "run a script on messages and say what it would do; nothing is sent", [
+      ["onarrival test scripts/tag-external.ts mail.eml", "one message"],
+      ["onarrival test scripts/tag-external.ts mail/ --json", "a folder; one JSON object a line"],
+      ["onarrival test scripts/tag-external.ts - < mail.eml", "from standard input"],
+      [
+        "onarrival test scripts/x.ts x.eml --expect x.expected.json --update",
+        "write what is expected; without --update, compare",
+      ],
+      ["onarrival test scripts/x.ts x.eml --watch", "again with every save"],
+      ["onarrival test --pipeline mail.eml", "all sinks and scripts of the configuration, in their order"],
+    ]),
+  )
+    .usage("SCRIPT MAIL... [options]")
+    .option("--scripts <dir>", "the scripts folder")
+    .option("--from <address>", "the reverse-path; <> is the null one (default: from the header)")
+    .option("--to <address>", "a recipient; repeatable (default: from the header)", collect)
+    .option("--ip <address>", "address of the client")
+    .option("--helo <name>", "what the client calls itself")
+    .option("--user <name>", "the user who logged in")
+    .option("--listener <name>", "the listener it comes in by")
+    .option("--event <name>", "the event (default: onArrival)")
+    .option("--json", "one JSON object a line for each message")
+    .option("--watch", "test again whenever the script or a message is saved")
+    .option("--expect <file>", "compare with this expectation")
+    .option("--update", "write the expectation instead of comparing")
+    .option("--output <dir>", "write each message there as it would be spooled")
+    .option("--pipeline", "ask the whole onArrival list instead of one script; all arguments are messages")
+    .action(async (args: string[], flags) => done(await (await import("./test.ts")).test(args, flags, context)));
+
+  const scripts = program.command("scripts").description("scripts and their versions");
+  settings(addVerb(scripts, "list", "what the server runs, and why an edit does not"))
+    .option("--json", "one JSON object a line")
+    .action(async (flags) => done(await (await import("./scripts.ts")).listScriptStates(flags, context)));
+  settings(
+    addVerb(scripts, "check [file...]", "compile and load scripts as the server would; needs no server", [
+      ["onarrival scripts check", "all of the scripts folder"],
+    ]),
+  )
+    .option("--scripts <dir>", "the scripts folder")
+    .option("--json", "one JSON object a line")
+    .action(async (files: string[], flags) =>
+      done(await (await import("./scripts-check.ts")).checkScripts(files, flags, context)),
+    );
+
+  program.commandsGroup("A running server:");
+  const bindings = program.command("bindings").description("what is asked for which event, in order");
+  settings(addVerb(bindings, "list", "every binding in the order it is asked, the server's own in their place"))
+    .option("--event <name>", "only this event")
+    .option("--json", "one JSON object a line")
+    .action(async (flags) => done(await (await import("./bindings.ts")).listBindings(flags, context)));
+
+  const queue = program.command("queue").description("messages in custody");
+  settings(addVerb(queue, "list", "what waits, oldest first"))
+    .option("--from <address>", "only with this reverse-path")
+    .option("--to <address>", "only with this recipient, or @domain")
+    .option("--limit <count>", "at most so many", "1000")
+    .option("--json", "one JSON object a line")
+    .action(async (flags) => done(await (await import("./queue.ts")).listQueue(flags, context)));
+  settings(addVerb(queue, "show <id>", "one message with all of its recipients"))
+    .option("--json", "as one JSON document")
+    .action(async (id: string, flags) => done(await (await import("./queue.ts")).showQueueItem(id, flags, context)));
+
+  program.commandsGroup("Help:").helpCommand("help [command]", "print the help of a command");
+  return program;
+}
+
+type Sample = readonly [command: string, what: string];
+
+function examples(samples: readonly Sample[], paint: (style: "bold" | "cyan" | "dim", text: string) => string): string {
+  const width = Math.max(...samples.map(([command]) => command.length));
+  return `${paint("bold", "Examples:")}\n${samples.map(([command, what]) => `  ${paint("cyan", command)}${" ".repeat(width - command.length)}  ${paint("dim", what)}\n`).join("")}`;
+}
+
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
+/** Read before anything else is: errors of the command line are coloured too. */
+function colorOf(argv: readonly string[]): ColorMode {
+  const at = argv.findIndex((word) => word === "--color" || word.startsWith("--color="));
+  const value = at === -1 ? undefined : argv[at]!.includes("=") ? argv[at]!.slice("--color=".length) : argv[at + 1];
+  return value === "always" || value === "never" ? value : "auto";
+}

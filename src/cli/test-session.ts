@@ -1,0 +1,62 @@
+/** The session of a test, from flags: who connects, as whom, for whom. What is not given is harmless and always the same. */
+import { isIP } from "node:net";
+import type { Config } from "../config/schema.ts";
+import { nearestWord } from "../config/value.ts";
+import { eventNames, eventTable, isEventName } from "../events/event.ts";
+import { parseForwardPath, parseReversePath } from "../mail/path.ts";
+import { describeThrown } from "../platform/fault.ts";
+import { UsageError } from "./failure.ts";
+import type { TestSession } from "./test-run.ts";
+
+export interface SessionFlags {
+  readonly from?: string;
+  readonly to?: readonly string[];
+  readonly ip?: string;
+  readonly helo?: string;
+  readonly user?: string;
+  readonly listener?: string;
+  readonly event?: string;
+}
+
+/** An address of nobody. RFC 5737. */
+const ipDefault = "192.0.2.1";
+const heloDefault = "client.example.com";
+
+/** @throws {UsageError} */
+export function readSession(
+  { from, to = [], ip = ipDefault, helo = heloDefault, user, listener, event = "onArrival" }: SessionFlags,
+  { listeners }: Config,
+): TestSession {
+  if (isIP(ip) === 0) throw new UsageError(`Cannot test from ${JSON.stringify(ip)}: expected an IPv4 or IPv6 address`);
+  if (/[\s\x00-\x1f\x7f]/.test(helo) || helo.length > 255)
+    throw new UsageError(`Cannot greet as ${JSON.stringify(helo)}: expected one word`);
+  if (!isEventName(event)) {
+    const nearest = nearestWord(event, eventNames);
+    throw new UsageError(`There is no event ${JSON.stringify(event)}`, nearest && `Did you mean ${nearest}?`);
+  }
+  if (!eventTable[event].scripts) {
+    throw new UsageError(
+      `Scripts cannot handle ${event}: expected ${eventNames.filter((name) => eventTable[name].scripts).join(" or ")}`,
+    );
+  }
+  const names = listeners.map((one) => one.name);
+  if (listener !== undefined && !names.includes(listener)) {
+    throw new UsageError(`There is no listener ${JSON.stringify(listener)}: expected ${names.join(" or ")}`);
+  }
+  return {
+    ip,
+    helo,
+    user: user ?? null,
+    listener: listener ?? names[0]!,
+    from: from === undefined ? undefined : read("--from", from, parseReversePath),
+    to: to.map((text) => read("--to", text, parseForwardPath)),
+  };
+}
+
+function read<T>(flag: string, text: string, parse: (text: string) => T): T {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new UsageError(`${flag}: ${describeThrown(error)}`);
+  }
+}
