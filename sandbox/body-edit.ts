@@ -133,7 +133,7 @@ function isWritableText(content: MailContent, part: MimePart): boolean {
   if (part.contentType !== "text/plain" || isAttachment(part) || part.encoding === "unknown") return false;
   if (charsetOf(part) !== "" && textDecoder(charsetOf(part)) === undefined) return false;
   // Text with a signature or cipher of its own in it. RFC 4880 §7, §6.2.
-  const start = content.content(part).latin1Slice(0, 65_536);
+  const start = content.content(part).toString("latin1", 0, 65_536);
   return !/^-----BEGIN PGP /m.test(start);
 }
 
@@ -155,7 +155,7 @@ function* appendText(content: MailContent, part: MimePart, text: string, header:
       return;
     }
   }
-  if (fits && part.encoding === "quoted-printable" && !/=[ \t\r\n]*$/.test(written.latin1Slice(Math.max(0, written.length - 80)))) {
+  if (fits && part.encoding === "quoted-printable" && !/=[ \t\r\n]*$/.test(written.toString("latin1", Math.max(0, written.length - 80)))) {
     yield { start: part.bodyEnd, end: part.bodyEnd, octets: encodeQuotedPrintable(Buffer.from(addition), lineEnd) };
     return;
   }

@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { Duplex } from "node:stream";
 import { type Frame, FrameDecoder, FrameError } from "./frame.ts";
+import { plainLine } from "./plain-line.ts";
 import { checkMessage, ProtocolError } from "./validate.ts";
 import type { FromChild } from "./protocol.ts";
 
@@ -44,6 +45,7 @@ export class ChildProcess {
   #why = "";
   #stderr = "";
   #ended = false;
+  readonly #gone = Promise.withResolvers<void>();
 
   constructor(events: ChildEvents, file: string = childFile) {
     this.#process = spawn(process.execPath, [...nodeOptions(file), file], { env: {}, stdio: ["ignore", "ignore", "pipe", "pipe"], windowsHide: true });
@@ -61,7 +63,7 @@ export class ChildProcess {
     // A channel that breaks is told by the end of the process.
     this.#channel.on("error", () => {});
     this.#process.stderr?.on("data", (chunk: Buffer) => {
-      if (this.#stderr.length < stderrLengthMax) this.#stderr += chunk.latin1Slice(0, stderrLengthMax);
+      if (this.#stderr.length < stderrLengthMax) this.#stderr += chunk.toString("latin1", 0, stderrLengthMax);
     });
     this.#process.once("error", (error) => this.#end(events, `could not be started: ${error.message}`));
     this.#process.once("close", (code, signal) => this.#end(events, signal === null ? `exit status ${code}` : `signal ${signal}`));
@@ -95,9 +97,10 @@ export class ChildProcess {
     this.#process.kill("SIGKILL");
   }
 
-  /** Ends it without a reason to tell. */
-  close(): void {
+  /** Ends it without a reason to tell; resolves when it is gone. */
+  async close(): Promise<void> {
     this.#process.kill("SIGKILL");
+    await this.#gone.promise;
   }
 
   /** Resident memory in MiB, or 0 where the system does not tell. */
@@ -119,10 +122,11 @@ export class ChildProcess {
     this.#ended = true;
     this.#channel.destroy();
     const words = this.#stderr.replace(/\(node:\d+\) .*Warning: .*\n|\(Use `node --trace-warnings .*\n/g, "").trim();
+    this.#gone.resolve();
     events.onEnd({
       killed: this.#killed,
       outOfMemory: /catastrophe|out of memory|heap limit/i.test(words),
-      reason: [this.#killed ?? status, this.#why, words].filter((part) => part !== "").join(": "),
+      reason: plainLine([this.#killed ?? status, this.#why, words].filter((part) => part !== "").join(": ")),
     });
   }
 }

@@ -7,7 +7,7 @@ import { answerAddresses, answerWords } from "./field-answers.ts";
 import type { HostAnswers, ScriptIsolate } from "./isolate.ts";
 import type { IsolateCache } from "./isolate-cache.ts";
 import { MailContent } from "./mail-content.ts";
-import { type Effects, type MailInput, type RunStep, type ScriptFault, ScriptFaultError, type StepFrame, type ToChild } from "./protocol.ts";
+import { type Effects, type MailInput, type RunStep, type ScriptFault, ScriptFaultError, type ToChild } from "./protocol.ts";
 
 export type RunFrame = ToChild & { readonly t: "run" };
 
@@ -48,7 +48,7 @@ export class ChildRun {
     this.#frame = frame;
     this.#isolates = isolates;
     this.#announce = announce;
-    this.#mailJson = tail.utf8Slice(0, frame.mailOctets);
+    this.#mailJson = tail.toString("utf8", 0, frame.mailOctets);
     if (frame.hasOctets) this.giveOctets(tail.subarray(frame.mailOctets));
   }
 

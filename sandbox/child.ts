@@ -18,7 +18,7 @@ const isolates = new IsolateCache(dieOf);
 /** Runs that wait for octets or for the texts of their message. */
 const waiting = new Map<number, ChildRun>();
 
-channel.on("data", (chunk) => {
+channel.on("data", (chunk: Buffer) => {
   for (const frame of decoder.push(chunk)) take(frame);
 });
 channel.on("error", () => process.exit(0));
@@ -50,7 +50,7 @@ function take({ head, tail }: Frame): void {
 }
 
 function load({ id, name, version, limits, codeOctets, warm }: ToChild & { readonly t: "load" }, tail: Buffer): void {
-  const script: CompiledScript = { name, version, code: tail.utf8Slice(0, codeOctets), sourceMap: tail.utf8Slice(codeOctets), inputs: [] };
+  const script: CompiledScript = { name, version, code: tail.toString("utf8", 0, codeOctets), sourceMap: tail.toString("utf8", codeOctets), inputs: [] };
   isolates.add(script, limits);
   if (!warm) return;
   try {

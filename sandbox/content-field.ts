@@ -86,7 +86,7 @@ export function decodeCharset(octets: Uint8Array, charset: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(octets);
   } catch {
-    return Buffer.from(octets.buffer, octets.byteOffset, octets.length).latin1Slice();
+    return Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString("latin1");
   }
 }
 

@@ -97,7 +97,7 @@ function readFrame(octets: Buffer, end: number): Frame {
   const headEnd = prefixOctets + octets.readUInt32LE(4);
   let head: unknown;
   try {
-    head = JSON.parse(octets.utf8Slice(prefixOctets, headEnd));
+    head = JSON.parse(octets.toString("utf8", prefixOctets, headEnd));
   } catch (cause) {
     throw new FrameError(`Cannot read a frame: ${cause instanceof Error ? cause.message.slice(0, 100) : "no JSON"}`);
   }

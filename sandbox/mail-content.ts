@@ -160,7 +160,7 @@ async function readTexts(pieces: readonly Buffer[]): Promise<{ text: string; htm
     parser.on("data", (data) => {
       if (data.type === "attachment") {
         data.content.on("data", () => {});
-        data.content.on("end", () => data.release());
+        data.content.on("end", () => data.release?.());
         return;
       }
       if (typeof data.text === "string") result.text = data.text;

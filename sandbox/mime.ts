@@ -252,12 +252,12 @@ const wantedNames: readonly PartFieldName[] = ["content-type", "content-transfer
 function wantedName(octets: Buffer, start: number, end: number): PartFieldName | undefined {
   // "C" and "c", then the fifth wanted letter: most fields are none of them.
   if ((octets[start]! | 0x20) !== 0x63 || octets[start + 7] !== 0x2d) return undefined;
-  const line = octets.latin1Slice(start, Math.min(end, start + 40)).toLowerCase();
+  const line = octets.toString("latin1", start, Math.min(end, start + 40)).toLowerCase();
   return wantedNames.find((name) => line.startsWith(name) && /^[ \t]*:/.test(line.slice(name.length)));
 }
 
 function unfold(octets: Buffer, start: number, end: number): string {
-  const text = octets.utf8Slice(start, Math.min(end, start + 65_536));
+  const text = octets.toString("utf8", start, Math.min(end, start + 65_536));
   return text.slice(text.indexOf(":") + 1).replace(/\r?\n(?=[ \t])/g, "").trim();
 }
 

@@ -104,13 +104,14 @@ export class Pool {
     for (const lane of this.#lanes) if (lane.isReady) lane.child.send(frame);
   }
 
-  close(): void {
+  /** Ends every process; resolves when they are gone. */
+  async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#watch);
     for (const timer of this.#restarts) clearTimeout(timer);
-    for (const lane of this.#lanes) lane.child.close();
     for (const job of this.#unstarted.keys()) job.onError(new Error("The sandbox is closed"));
     this.#unstarted.clear();
+    await Promise.all([...this.#lanes].map((lane) => lane.child.close()));
   }
 
   #open(onReady: () => void, onFailure: (error: Error) => void): void {
@@ -220,7 +221,8 @@ export class Pool {
       else if (!this.#closed) this.#options.onNotice({ kind: "died", pid, reason: end.reason });
     }
     if (!lane.isReady) this.#failures++;
-    if (!this.#closed && (lane.isReady || this.#failures > this.#options.processes || this.#unstarted.size > 0)) this.#reopen();
+    // One that never was ready is the business of whoever opened it.
+    if (!this.#closed && lane.isReady) this.#reopen();
     const [head, ...rest] = lane.order;
     // A process that was reading texts may have been stuck in that: then nobody's script is to blame yet.
     const wasParsing = lane.parsing.size > 0;
@@ -241,7 +243,9 @@ export class Pool {
       this.#restarts.delete(timer);
       this.#open(
         () => {},
-        () => this.#closed || this.#reopen(),
+        () => {
+          if (!this.#closed) this.#reopen();
+        },
       );
     }, delayMs);
     this.#restarts.add(timer);

@@ -14,7 +14,7 @@ export function parseTransferEncoding(value: string): TransferEncoding {
 
 /** The meant octets; where the encoding is unknown, the written ones. */
 export function decodeTransfer(octets: Buffer, encoding: TransferEncoding): Buffer {
-  if (encoding === "base64") return Buffer.from(octets.latin1Slice(), "base64");
+  if (encoding === "base64") return Buffer.from(octets.toString("latin1"), "base64");
   return encoding === "quoted-printable" ? decodeQuotedPrintable(octets) : octets;
 }
 

@@ -35,7 +35,7 @@ function forbidCodeFromText(): void {
     const stand = function Function() {
       forbidden();
     };
-    define(stand, "prototype", prototype, false);
+    stand.prototype = prototype;
     define(prototype, "constructor", stand, false);
     if (kind === kinds[0]) define(globalThis, "Function", stand, false);
   }

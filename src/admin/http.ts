@@ -110,7 +110,7 @@ export async function serveAdmin({ view, address, port, hosts }: AdminOptions): 
 /** The host of a Host field, without its port, in lower case. */
 function hostOf(field: string | undefined): string | undefined {
   const match = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(field ?? "");
-  return match?.[1]!.toLowerCase();
+  return match?.[1]?.toLowerCase();
 }
 
 /** An address is no name, and only names can be made to point at us by somebody else. */

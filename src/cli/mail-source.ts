@@ -10,6 +10,7 @@ import { UsageError } from "./failure.ts";
 export const messageOctetsMax = 128 * 1024 * 1024;
 const readOctets = 1024 * 1024;
 const messagesMax = 1_000_000;
+const separatorOctetsMax = 512;
 
 export interface MailSource {
   /** As people name it: the path as given, or relative to where they are; `box.mbox#3` for the third of an mbox. */
@@ -116,12 +117,20 @@ async function findMessages(handle: FileHandle): Promise<{ readonly from: number
     for (let at = window.indexOf(mark); at !== -1; at = window.indexOf(mark, at + 1)) {
       const before = window[at - 1] === 0x0d ? window[at - 2] : window[at - 1];
       const start = base + at + 1;
-      if (before === 0x0a && start > starts.at(-1)!) starts.push(start);
+      if (before === 0x0a && start > starts.at(-1)! && (await isSeparator(handle, start))) starts.push(start);
     }
     offset += bytesRead;
     carried = Buffer.from(window.subarray(Math.max(0, window.length - overlap)));
   }
   return starts.map((from, i) => ({ from, to: starts[i + 1] ?? offset }));
+}
+
+/** Whether a line that begins with "From " names a time as well: a paragraph that begins with the word does not. RFC 4155 appendix A. */
+async function isSeparator(handle: FileHandle, start: number): Promise<boolean> {
+  const line = Buffer.alloc(separatorOctetsMax);
+  const { bytesRead } = await handle.read(line, 0, line.length, start);
+  const text = line.subarray(0, bytesRead).toString("latin1").split("\n")[0]!;
+  return /^From \S+ .*\d\d:\d\d/.test(text);
 }
 
 async function readRange(file: string, from: number, to: number, name: string): Promise<Buffer> {

@@ -41,7 +41,7 @@ export function createTerminal(color: ColorMode): Terminal {
   return {
     out: outputOf(process.stdout, color),
     err: outputOf(process.stderr, color),
-    isLive: process.stderr.isTTY === true && process.env["TERM"] !== "dumb",
+    isLive: process.stderr.isTTY === true && process.env.TERM !== "dumb",
     columns: process.stderr.columns ?? 80,
   };
 }

@@ -249,5 +249,5 @@ function describe(verdict: Verdict): TestResult["verdict"] {
 
 function describeFault({ code, message, facts }: Fault): TestResult["fault"] {
   const textOf = (value: unknown) => (typeof value === "string" ? value : null);
-  return { code, message, at: textOf(facts["at"]), stack: textOf(facts["stack"]) ?? "" };
+  return { code, message, at: textOf(facts.at), stack: textOf(facts.stack) ?? "" };
 }

@@ -50,7 +50,7 @@ export interface LoadOptions {
 
 /** @throws {Fault} `config.invalid` with every `ConfigProblem` in `facts.problems`; `config.unreadable` */
 export function loadConfig({ path, flags = {}, env, cwd }: LoadOptions): LoadedConfig {
-  const file = findFile(path ?? (env["ONARRIVAL_CONFIG"] || undefined), cwd);
+  const file = findFile(path ?? (env.ONARRIVAL_CONFIG || undefined), cwd);
   const toml = file === null ? "" : readConfigFile(file);
   const written = parseToml(toml, file ?? configFileName);
   const places = locateKeys(toml);
@@ -131,7 +131,7 @@ export function formatProblem({ file, line, column, key, message, nearest }: Con
 export function problemsOf(thrown: unknown): readonly ConfigProblem[] {
   if (!(thrown instanceof Fault) || thrown.code !== "config.invalid") return [];
   // Only this file throws the code, always with these facts.
-  return (thrown.facts["problems"] ?? []) as readonly ConfigProblem[];
+  return (thrown.facts.problems ?? []) as readonly ConfigProblem[];
 }
 
 function findFile(path: string | undefined, cwd: string): string | null {

@@ -67,7 +67,7 @@ export const domains: ValueKind<readonly string[]> = {
     const values: string[] = [];
     for (const item of raw as unknown[]) {
       const domain = typeof item === "string" ? normalizeDomain(item) : undefined;
-      if (domain === undefined) return { expected: `a list of domains; ${describeRaw(item)} is none` };
+      if (domain === undefined) return { expected: `a list of domains (${describeRaw(item)} is none)` };
       values.push(domain);
     }
     return { value: values };

@@ -15,7 +15,7 @@ import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import type { BadMail } from "../spool/badmail.ts";
-import { inlineBodyOctetsMax, type Spool } from "../spool/spool.ts";
+import type { Spool } from "../spool/spool.ts";
 import type { ListenerOptions } from "./listener.ts";
 import { headerOctetsMax, MailDataReceiver, type ReceivedMail } from "./mail-data.ts";
 import { type InboundSession, InboundTransaction } from "./session.ts";
@@ -246,7 +246,6 @@ export class Reception {
       }
       case "proceed": {
         if (message.envelope.recipients.length === 0) return this.#discarded(session, message, "no recipient is left");
-        await this.#holdLargeBodyInFile(message);
         await this.#options.spool.accept([message], this.#options.clock.now());
         session.messagesAccepted++;
         this.#finish(session, message, "accepted", {});
@@ -260,14 +259,6 @@ export class Reception {
     session.messagesAccepted++;
     this.#finish(session, message, "discarded", { reason, by });
     return queued(message.id);
-  }
-
-  /** An edit may have left a large body in memory; the spool wants it in a file. */
-  async #holdLargeBodyInFile(message: Message): Promise<void> {
-    if (!message.body.inline || message.body.sizeOctets <= inlineBodyOctetsMax) return;
-    const writer = this.#options.spool.createBody();
-    await writer.write(message.body.inline);
-    message.body = await writer.finish();
   }
 
   #finish(session: InboundSession, message: Message, result: ArrivalResult, facts: Readonly<Record<string, unknown>>): void {

@@ -252,8 +252,10 @@ async function connect(settings: ConnectionSettings, clear: boolean): Promise<Pe
       await logIn(connection, smarthost, smarthost.user, smarthost.password);
     return new PeerConnection(connection, settings, extensions);
   } catch (error) {
+    // A handshake may fail in many words; that it had begun and not ended is what they have in common.
+    const tls = connection.upgrading === true || (error as { readonly code?: unknown }).code === "ETLS";
     connection.close();
-    throw describeFailure(error, "session", `Cannot talk to ${formatSmarthost(smarthost)}`);
+    throw describeFailure(error, "session", { prefix: `Cannot talk to ${formatSmarthost(smarthost)}`, tls });
   }
 }
 
@@ -304,21 +306,21 @@ function readExtensions(reply: string): Map<string, string> {
 }
 
 /** What nodemailer's error says, in our words. */
-function describeFailure(error: unknown, stage: ReplyStage, prefix?: string): PeerFailure {
-  const { code, response, command } = error as {
-    readonly code?: unknown;
-    readonly response?: unknown;
-    readonly command?: unknown;
-  };
-  const reply = typeof response === "string" ? parsePeerReply(response) : undefined;
+function describeFailure(
+  error: unknown,
+  stage: ReplyStage,
+  facts: { readonly prefix?: string; readonly tls?: boolean } = {},
+): PeerFailure {
+  const { response, command } = error as { readonly response?: unknown; readonly command?: unknown };
+  const said = typeof response === "string" ? response : undefined;
   // The message repeats the reply behind a colon; it is told by itself.
   const words = describeThrown(error)
-    .replace(typeof response === "string" ? `: ${response}` : "", "")
+    .replace(said === undefined ? "" : `: ${said}`, "")
     .replace(/ response=.*$/s, "");
-  return new PeerFailure(prefix ? `${prefix}: ${words}` : words, {
-    reply,
+  return new PeerFailure(facts.prefix ? `${facts.prefix}: ${words}` : words, {
+    reply: said === undefined ? undefined : parsePeerReply(said),
     stage: stage === "session" ? stage : command === "MAIL FROM" ? "mail" : command === "RCPT TO" ? "rcpt" : stage,
-    tls: code === "ETLS",
+    tls: facts.tls ?? false,
     cause: error,
   });
 }

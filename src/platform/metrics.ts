@@ -110,8 +110,10 @@ export class Metrics {
   countRun(script: string, result: RunResult, seconds: number): void {
     let child = this.#children.get(script);
     if (!child) {
-      if (this.#children.size >= scriptNamesMax && script !== otherScripts)
-        return this.countRun(otherScripts, result, seconds);
+      if (this.#children.size >= scriptNamesMax && script !== otherScripts) {
+        this.countRun(otherScripts, result, seconds);
+        return;
+      }
       child = {
         ok: this.#runs.labels({ script, result: "ok" }),
         fault: this.#runs.labels({ script, result: "fault" }),

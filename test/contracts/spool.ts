@@ -60,12 +60,21 @@ export function spoolContract(backEnd: SpoolBackEnd): void {
     const messages: { why: string; sample: SampleMessage }[] = [
       { why: "the common message", sample: {} },
       { why: "the null reverse-path", sample: { from: null } },
-      { why: "several recipients, one with a quoted local part", sample: { to: ["a@example.test", '"b c"@example.test', "jörg@bücher.example"] } },
+      {
+        why: "several recipients, one with a quoted local part",
+        sample: { to: ["a@example.test", '"b c"@example.test', "jörg@bücher.example"] },
+      },
       { why: "a header and nothing else", sample: { data: "Subject: alone\r\n" } },
       { why: "no header at all", sample: { data: "\r\nbody\r\n" } },
       { why: "an empty body", sample: { data: "Subject: x\r\n\r\n" } },
-      { why: "octets that are no text", sample: { data: Buffer.from("Subject: \xff\xfe\r\n\r\n\x80\x81\r\n", "latin1") } },
-      { why: "a line in the header that is no field", sample: { data: "Subject: x\r\nthis is no field\r\nTo: y\r\n\r\nz\r\n" } },
+      {
+        why: "octets that are no text",
+        sample: { data: Buffer.from("Subject: \xff\xfe\r\n\r\n\x80\x81\r\n", "latin1") },
+      },
+      {
+        why: "a line in the header that is no field",
+        sample: { data: "Subject: x\r\nthis is no field\r\nTo: y\r\n\r\nz\r\n" },
+      },
       { why: "notes", sample: { notes: { score: 3, tags: ["a", "b"], nested: { é: null } } } },
     ];
     test.each(messages)("load gives back what accept took: $why", async ({ sample }) => {
@@ -77,7 +86,12 @@ export function spoolContract(backEnd: SpoolBackEnd): void {
       expect(await readMessage(loaded!)).toEqual(octets);
       expect(lines(loaded!.header)).toEqual(lines(message.header));
       expect(loaded!.separator).toEqual(message.separator);
-      expect({ ...loaded!, header: 0, body: 0, separator: 0 }).toEqual({ ...message, header: 0, body: 0, separator: 0 });
+      expect({ ...loaded!, header: 0, body: 0, separator: 0 }).toEqual({
+        ...message,
+        header: 0,
+        body: 0,
+        separator: 0,
+      });
       expect(loaded!.sizeOctets).toBe(octets.length);
     });
 
@@ -140,18 +154,23 @@ export function spoolContract(backEnd: SpoolBackEnd): void {
     });
 
     test("accept refuses a message without recipients: it would never go", async () => {
-      await expect(spool.accept([createSampleMessage({ to: [] })], dueAt)).rejects.toMatchObject({ code: "spool.failed" });
+      await expect(spool.accept([createSampleMessage({ to: [] })], dueAt)).rejects.toMatchObject({
+        code: "spool.failed",
+      });
       expect(await spool.list()).toEqual([]);
     });
 
     test("accept of many at once answers each for itself", async () => {
       const twice = createSampleMessage();
       const others = Array.from({ length: 40 }, () => createSampleMessage());
-      const answers = await Promise.allSettled([...others, twice, twice].map((message) => spool.accept([message], dueAt)));
+      const answers = await Promise.allSettled(
+        [...others, twice, twice].map((message) => spool.accept([message], dueAt)),
+      );
       expect(answers.filter((answer) => answer.status === "fulfilled")).toHaveLength(41);
       expect(answers.at(-1)).toMatchObject({ status: "rejected", reason: { code: "spool.failed" } });
       expect(spool.counts()).toEqual({ messages: 41, recipients: 41 });
-      for (const message of others) expect(await readMessage((await spool.load(message.id))!)).toEqual(await readMessage(message));
+      for (const message of others)
+        expect(await readMessage((await spool.load(message.id))!)).toEqual(await readMessage(message));
     });
 
     test("list has every message with its recipients, oldest first; find has one", async () => {
@@ -167,7 +186,14 @@ export function spoolContract(backEnd: SpoolBackEnd): void {
         sizeOctets: older.sizeOctets,
         reversePath: "<>",
         recipients: [
-          { index: 0, mailbox: { localPart: "grace", domain: "example.test" }, state: "queued", attempts: 0, nextAttemptAt: dueAt + 1, lastOutcome: "" },
+          {
+            index: 0,
+            mailbox: { localPart: "grace", domain: "example.test" },
+            state: "queued",
+            attempts: 0,
+            nextAttemptAt: dueAt + 1,
+            lastOutcome: "",
+          },
         ],
       });
       expect(entries[1]!.reversePath).toBe("ada@sender.example");
@@ -179,10 +205,20 @@ export function spoolContract(backEnd: SpoolBackEnd): void {
     test("record keeps how recipients stand, and the message while one is queued", async () => {
       const message = createSampleMessage({ to: ["a@example.test", "b@example.test", "c@example.test"] });
       await spool.accept([message], dueAt);
-      await spool.record(message.id, [update(0), update(2, { state: "queued", attempts: 4, nextAttemptAt: dueAt + 9, lastOutcome: "451 later" })]);
+      await spool.record(message.id, [
+        update(0),
+        update(2, { state: "queued", attempts: 4, nextAttemptAt: dueAt + 9, lastOutcome: "451 later" }),
+      ]);
       expect(spool.counts()).toEqual({ messages: 1, recipients: 2 });
       const entry = await (await afterRestart()).find(message.id);
-      expect(entry!.recipients.map(({ state, attempts, nextAttemptAt, lastOutcome }) => ({ state, attempts, nextAttemptAt, lastOutcome }))).toEqual([
+      expect(
+        entry!.recipients.map(({ state, attempts, nextAttemptAt, lastOutcome }) => ({
+          state,
+          attempts,
+          nextAttemptAt,
+          lastOutcome,
+        })),
+      ).toEqual([
         { state: "delivered", attempts: 1, nextAttemptAt: dueAt, lastOutcome: "250 2.0.0 taken" },
         { state: "queued", attempts: 0, nextAttemptAt: dueAt, lastOutcome: "" },
         { state: "queued", attempts: 4, nextAttemptAt: dueAt + 9, lastOutcome: "451 later" },
@@ -218,7 +254,9 @@ export function spoolContract(backEnd: SpoolBackEnd): void {
       const message = createSampleMessage();
       const report = createSampleMessage({ from: null });
       await spool.accept([message], dueAt);
-      await expect(spool.record(messageId ?? message.id, [update(0), update(index)].slice(index), [report])).rejects.toMatchObject({ code: "spool.unknown-message" });
+      await expect(
+        spool.record(messageId ?? message.id, [update(0), update(index)].slice(index), [report]),
+      ).rejects.toMatchObject({ code: "spool.unknown-message" });
       expect((await (await afterRestart()).list()).map((entry) => entry.messageId)).toEqual([message.id]);
       expect(spool.counts()).toEqual({ messages: 1, recipients: 1 });
     });

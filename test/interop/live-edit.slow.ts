@@ -33,9 +33,9 @@ test("a script's life: live at start, refusing, edited, broken, repaired by rena
   const liveMs = await becomes("two", "[two] two");
   process.stdout.write(`saved edit live after ${Math.round(liveMs)} ms\n`);
 
-  writeFileSync(script, tagging("three").replace("(mail) =>", "(mail =>"));
+  writeFileSync(script, tagging("three").replace("mail.subject =", "mail.subject = ="));
   const told = await site!.logged((line) => JSON.stringify(line).includes("scripts/tag.ts:"), "about the broken edit");
-  expect(JSON.stringify(told)).toMatch(/scripts\/tag\.ts:3:\d+/);
+  expect(JSON.stringify(told)).toMatch(/scripts\/tag\.ts:5:\d+/);
   expect(await subjectOf("broken")).toBe("[two] broken");
   const list = await site!.cli(["scripts", "list"]);
   expect(list.status).toBe(0);

@@ -12,7 +12,8 @@ export function createFakeClock(startAt = Date.UTC(2026, 0, 5, 12)): FakeClock {
   let now = startAt;
   let sequence = 0;
   const planned = new Map<number, { readonly at: number; readonly callback: () => void }>();
-  const earliest = () => [...planned].sort(([oneKey, one], [otherKey, other]) => one.at - other.at || oneKey - otherKey)[0];
+  const earliest = () =>
+    [...planned].sort(([oneKey, one], [otherKey, other]) => one.at - other.at || oneKey - otherKey)[0];
   return {
     now: () => now,
     monotonicMs: () => now - startAt,

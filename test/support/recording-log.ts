@@ -19,9 +19,11 @@ export function createRecordingLog(): RecordingLog {
 }
 
 function recordInto(lines: LogLine[], common: LogFields): Log {
-  const write = (level: LogLevel) => (event: string, fields: LogFields = {}) => {
-    lines.push({ level, event, fields: { ...common, ...fields } });
-  };
+  const write =
+    (level: LogLevel) =>
+    (event: string, fields: LogFields = {}) => {
+      lines.push({ level, event, fields: { ...common, ...fields } });
+    };
   return {
     debug: write("debug"),
     info: write("info"),

@@ -4,7 +4,8 @@ import { createId } from "../../src/mail/ids.ts";
 import { parseMailbox } from "../../src/mail/mailbox.ts";
 import { type Body, inlineBody, Message } from "../../src/mail/message.ts";
 
-export const sampleData = "From: Ada <ada@sender.example>\r\nTo: grace@example.test\r\nSubject: Hello\r\nMessage-ID: <1@sender.example>\r\n\r\nFirst line\r\n.dot\r\n";
+export const sampleData =
+  "From: Ada <ada@sender.example>\r\nTo: grace@example.test\r\nSubject: Hello\r\nMessage-ID: <1@sender.example>\r\n\r\nFirst line\r\n.dot\r\n";
 
 export interface SampleMessage {
   readonly id?: string;
@@ -26,8 +27,19 @@ export function createSampleMessage(sample: SampleMessage = {}): Message {
   return new Message({
     id: sample.id ?? createId(receivedAt),
     receivedAt,
-    origin: { sessionId: "0123456789ABCDEF", listener: "mx", ip: "192.0.2.7", host: null, helo: "client.example", user: null, tls: null },
-    envelope: { reversePath: from === null ? null : parseMailbox(from), recipients: to.map((mailbox) => ({ mailbox: parseMailbox(mailbox) })) },
+    origin: {
+      sessionId: "0123456789ABCDEF",
+      listener: "mx",
+      ip: "192.0.2.7",
+      host: null,
+      helo: "client.example",
+      user: null,
+      tls: null,
+    },
+    envelope: {
+      reversePath: from === null ? null : parseMailbox(from),
+      recipients: to.map((mailbox) => ({ mailbox: parseMailbox(mailbox) })),
+    },
     header,
     separator,
     body: sample.body ?? inlineBody(body),

@@ -22,6 +22,8 @@ import type { Subject, SubjectOptions } from "./listener.ts";
 
 /** A server that says nothing for this long has failed the transcript. */
 const replyWithinMs = 5_000;
+/** An event is told in the same breath as the connection ends. */
+const eventWithinMs = 1_000;
 
 export interface Step {
   /** In the file, from 1. */
@@ -131,7 +133,7 @@ function expectCount(rest: string, count: number): void {
 
 /** Events are told behind the reply, so this waits for a moment. */
 async function expectEvent(words: string, subject: Subject): Promise<void> {
-  const deadline = performance.now() + replyWithinMs;
+  const deadline = performance.now() + eventWithinMs;
   while (!subject.events.includes(words)) {
     if (performance.now() > deadline) throw new Error(`told were: ${subject.events.join("; ") || "none"}`);
     await nextTurn();

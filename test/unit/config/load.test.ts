@@ -223,7 +223,7 @@ describe("loadConfig", () => {
       "onarrival.toml:5:37: listeners.mx.limits.recipients_max: expected a whole number from 100 to 10000, found 99",
       'onarrival.toml:6:1: delivery.smarthost.host: "host" is missing: expected a host name or address',
       'onarrival.toml:9:1: log.level: expected "debug" or "info" or "warn" or "error", found "loud"',
-      'onarrival.toml:11:1: domains.local: expected a list of domains; "a b" is none',
+      'onarrival.toml:11:1: domains.local: expected a list of domains ("a b" is none), found ["a b"]',
       'onarrival.toml:12:1: sinks.0.module: "module" is missing: expected a path that begins with "./", "../" or "/"',
       'onarrival.toml:13:1: sinks.0.event: expected the name of an event, found "onArival"; did you mean "onArrival"?',
     ]);
@@ -352,7 +352,7 @@ describe("loadConfig", () => {
     } catch (error) {
       expect(error).toBeInstanceOf(Fault);
       expect((error as Fault).code).toBe("config.invalid");
-      expect((error as Fault).facts["problems"]).toEqual([
+      expect((error as Fault).facts.problems).toEqual([
         { file, line: 1, column: 1, key: "nonsense", message: 'unknown key "nonsense"', nearest: null },
       ]);
     }

@@ -71,7 +71,7 @@ const refused: readonly [why: string, kind: ValueKind<unknown>, raw: unknown, ex
     "a list with something that is no domain",
     domains,
     ["ok.test", "not a domain"],
-    'a list of domains; "not a domain" is none',
+    'a list of domains ("not a domain" is none)',
   ],
   ["a domain that is no list", domains, "example.test", 'a list of domains such as ["example.test"]'],
   ["a host name with a space", hostName, "a b", "a host name"],

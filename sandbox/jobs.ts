@@ -1,0 +1,209 @@
+/** What the processes are given to do: a run, or a script to load. Each knows what a process's end in the middle of it means. */
+import type { ChildEnd } from "./child-process.ts";
+import type { Job } from "./pool.ts";
+import type { CompiledScript, FromChild, RunAnswer, RunRequest, ScriptExports, ScriptFault, ScriptLimits, StepResult, ToChild } from "./protocol.ts";
+import { ScriptFaultError } from "./protocol.ts";
+import { checkSteps, ProtocolError } from "./validate.ts";
+
+/** Deaths of a process with this job at its head, by no limit we know of, after which the script is blamed. */
+const deathsMax = 2;
+/** Repeats because of others. */
+const repeatsMax = 10;
+/** Time to load a script, its top level and the making of an isolate; the child stops a top level by itself before that. */
+const loadMsMax = 4_000;
+
+interface RunSettlers {
+  resolve(answer: RunAnswer): void;
+  reject(error: Error): void;
+  looked(version: string, looked: boolean): void;
+}
+
+interface LoadSettlers {
+  resolve(exports: ScriptExports): void;
+  reject(error: Error): void;
+}
+
+let lastId = 0;
+
+abstract class ProcessJob implements Job {
+  readonly id = ++lastId;
+  #deaths = 0;
+  #repeats = 0;
+
+  abstract readonly limitMs: number;
+  abstract frame(): { readonly head: ToChild; readonly tails: readonly Uint8Array[] };
+  abstract onAnswer(message: FromChild, tail: Buffer): void;
+  abstract onError(error: Error): void;
+  protected abstract again(): void;
+  protected abstract settleFault(fault: ScriptFault): void;
+
+  octets(): Promise<Uint8Array> {
+    return Promise.reject(new Error("This job has no octets"));
+  }
+
+  onStep(_step: number): void {
+    throw new ProtocolError("A step where there is none");
+  }
+
+  onUnreadable(): void {}
+
+  onEnd(end: ChildEnd, blamed: boolean): void {
+    const fault = blamed ? this.#faultOf(end) : null;
+    if (fault) this.settleFault(fault);
+    else if (++this.#repeats > repeatsMax) this.settleFault(died("The sandbox process ended again and again while the script waited for its turn"));
+    else this.again();
+  }
+
+  /** What the end of the process means for the job that was computing; null where it gets another chance. */
+  #faultOf(end: ChildEnd): ScriptFault | null {
+    if (end.killed === "wall-limit") return fault("script.wall-limit", `The script was not done after ${this.limitMs} ms, and its process was killed`);
+    if (end.killed === "rss-limit") return fault("script.heap-limit", "The script's process used more memory than it may, and was killed");
+    if (end.killed === "protocol") return died("The script's process said what no script can ask for, and was killed");
+    if (end.outOfMemory) return fault("script.heap-limit", "The script's process ran out of memory");
+    return ++this.#deaths > deathsMax ? died("The script's process ended in the middle of its run, three times") : null;
+  }
+}
+
+export class RunJob extends ProcessJob {
+  readonly #request: RunRequest;
+  readonly #submit: (job: Job) => void;
+  readonly #settle: RunSettlers;
+  readonly #faults: Record<string, ScriptFault> = {};
+  readonly #octets: Uint8Array | undefined;
+  #unreadable = false;
+  #step = 0;
+
+  constructor(request: RunRequest, octets: Uint8Array | undefined, submit: (job: Job) => void, settle: RunSettlers) {
+    super();
+    this.#request = request;
+    this.#octets = octets;
+    this.#submit = submit;
+    this.#settle = settle;
+  }
+
+  get limitMs(): number {
+    return this.#request.steps[this.#step]!.limits.wallMs;
+  }
+
+  frame(): { readonly head: ToChild; readonly tails: readonly Uint8Array[] } {
+    const { event, steps, mail, stopOnChange } = this.#request;
+    const mailJson = Buffer.from(JSON.stringify(mail));
+    const hasOctets = this.#octets !== undefined;
+    return {
+      head: { t: "run", id: this.id, event, steps, faults: this.#faults, stopOnChange, unreadable: this.#unreadable, mailOctets: mailJson.length, hasOctets },
+      tails: this.#octets === undefined ? [mailJson] : [mailJson, this.#octets],
+    };
+  }
+
+  override octets(): Promise<Uint8Array> {
+    return this.#request.octets();
+  }
+
+  override onStep(step: number): void {
+    if (step < this.#step || step >= this.#request.steps.length) throw new ProtocolError(`Step ${step} of ${this.#request.steps.length}`);
+    this.#step = step;
+  }
+
+  onAnswer(message: FromChild, tail: Buffer): void {
+    if (message.t !== "done") throw new ProtocolError("Another answer than a run's");
+    const checked = checkSteps(message.steps, tail, this.#request);
+    const steps: StepResult[] = [];
+    for (const { result, looked } of checked) {
+      steps.push(result);
+      this.#settle.looked(result.version, looked);
+    }
+    this.#settle.resolve({ steps });
+  }
+
+  override onUnreadable(): void {
+    this.#unreadable = true;
+  }
+
+  onError(error: Error): void {
+    this.#settle.reject(error);
+  }
+
+  protected again(): void {
+    this.#step = 0;
+    this.#submit(this);
+  }
+
+  protected settleFault(fault: ScriptFault): void {
+    const { steps } = this.#request;
+    const step = steps[this.#step]!;
+    // The steps before it are run again for their results, and those behind it where they are to run in any case.
+    if (this.#step > 0 || (step.proceedOnFault && steps.length > 1)) {
+      if (this.#faults[this.#step] === undefined) {
+        this.#faults[this.#step] = fault;
+        this.again();
+        return;
+      }
+    }
+    const wallMs = fault.code === "script.wall-limit" ? step.limits.wallMs : 0;
+    this.#settle.resolve({
+      steps: steps.slice(0, this.#step + 1).map(({ bindingId, version }) => ({
+        bindingId,
+        version,
+        effects: {},
+        verdict: { kind: "proceed", settled: false },
+        log: [],
+        usage: { cpuMs: 0, wallMs, heapKiB: 0 },
+        fault,
+        defects: [],
+      })),
+    });
+  }
+}
+
+export class LoadJob extends ProcessJob {
+  readonly #script: CompiledScript;
+  readonly #limits: ScriptLimits;
+  readonly #submit: (job: Job) => void;
+  readonly #settle: LoadSettlers;
+  readonly limitMs = loadMsMax;
+
+  constructor(script: CompiledScript, limits: ScriptLimits, submit: (job: Job) => void, settle: LoadSettlers) {
+    super();
+    this.#script = script;
+    this.#limits = limits;
+    this.#submit = submit;
+    this.#settle = settle;
+  }
+
+  frame(): { readonly head: ToChild; readonly tails: readonly Uint8Array[] } {
+    return loadFrame(this.id, this.#script, this.#limits, true);
+  }
+
+  onAnswer(message: FromChild): void {
+    if (message.t !== "loaded" || (message.exports === null) === (message.fault === null)) throw new ProtocolError("Another answer than a script's");
+    if (message.exports) this.#settle.resolve(message.exports);
+    else this.#settle.reject(new ScriptFaultError(message.fault!));
+  }
+
+  onError(error: Error): void {
+    this.#settle.reject(error);
+  }
+
+  protected again(): void {
+    this.#submit(this);
+  }
+
+  protected settleFault(fault: ScriptFault): void {
+    this.#settle.reject(new ScriptFaultError(fault.code === "script.died" ? { ...fault, code: "script.load" } : fault));
+  }
+}
+
+/** A script for a process; `warm` makes it load the script at once and answer. */
+export function loadFrame(id: number, script: CompiledScript, limits: ScriptLimits, warm: boolean): { readonly head: ToChild; readonly tails: readonly Uint8Array[] } {
+  const code = Buffer.from(script.code);
+  const { name, version } = script;
+  return { head: { t: "load", id, name, version, limits, codeOctets: code.length, warm }, tails: [code, Buffer.from(script.sourceMap)] };
+}
+
+function fault(code: ScriptFault["code"], message: string): ScriptFault {
+  return { code, message, at: null, stack: "" };
+}
+
+function died(message: string): ScriptFault {
+  return fault("script.died", message);
+}

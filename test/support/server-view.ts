@@ -1,0 +1,113 @@
+/** A server view by hand: two scripts, three bindings, one item in the queue. Parts of it can be replaced. */
+import type { QueueItemView, ServerView } from "../../src/admin/server-view.ts";
+
+export const queueItem: QueueItemView = {
+  id: "0000000000000001",
+  from: "a@example.com",
+  receivedAt: "2026-11-02T09:30:00.000Z",
+  sizeOctets: 2_345,
+  recipients: [
+    { address: "b@example.test", state: "delivered", attempts: 1, nextAttemptAt: null, lastOutcome: "delivered" },
+    {
+      address: "c@example.org",
+      state: "queued",
+      attempts: 2,
+      nextAttemptAt: "2026-11-02T09:45:00.000Z",
+      lastOutcome: "451 4.3.0 later\u001b[31m",
+    },
+  ],
+};
+
+export function fakeServerView(parts: Partial<ServerView> = {}): ServerView {
+  return {
+    scripts: () => [
+      {
+        name: "scripts/a.ts",
+        state: "live",
+        version: `sha256:${"ab".repeat(32)}`,
+        events: ["onArrival"],
+        priority: 1000,
+        rule: "RCPT TO=*@example.test",
+        onFault: "defer",
+        runs: 3,
+        faults: 0,
+        lastFault: null,
+      },
+      {
+        name: "scripts/b.ts",
+        state: "broken-edit",
+        version: `sha256:${"cd".repeat(32)}`,
+        events: ["onArrival"],
+        priority: 24_575,
+        rule: null,
+        onFault: "proceed",
+        runs: 1,
+        faults: 1,
+        lastFault: {
+          code: "script.compile",
+          message: 'Expected ";"',
+          at: "scripts/b.ts:3:7",
+          time: "2026-11-02T09:30:00.000Z",
+        },
+      },
+    ],
+    bindings: () => [
+      {
+        id: "relay-control#onRcptTo",
+        event: "onRcptTo",
+        name: "relay-control",
+        source: "server",
+        kind: "native",
+        priority: 24_575,
+        rule: null,
+        enabled: true,
+        onFault: "defer",
+        maxFirings: 0,
+        reason: null,
+      },
+      {
+        id: "scripts/a.ts#onArrival",
+        event: "onArrival",
+        name: "scripts/a.ts",
+        source: "script",
+        kind: "script",
+        priority: 1000,
+        rule: "RCPT TO=*@example.test",
+        enabled: true,
+        onFault: "defer",
+        maxFirings: 0,
+        reason: null,
+      },
+      {
+        id: "x#onArrival",
+        event: "onArrival",
+        name: "x",
+        source: "config",
+        kind: "broken",
+        priority: 24_575,
+        rule: null,
+        enabled: true,
+        onFault: "refuse",
+        maxFirings: 0,
+        reason: "no such export",
+      },
+    ],
+    queue: async () => [queueItem],
+    queueItem: async (id) => (id === queueItem.id ? queueItem : undefined),
+    status: () => ({
+      version: "1.2.3",
+      pid: 7,
+      startedAt: "2026-11-02T09:00:00.000Z",
+      hostname: "mx.example.org",
+      configFile: null,
+      data: "/data",
+      scripts: "/scripts",
+      listeners: [],
+      queue: { messages: 1, recipients: 1 },
+      draining: false,
+    }),
+    ready: () => ({ ready: true, reasons: [] }),
+    metrics: async () => "onarrival_up 1\n",
+    ...parts,
+  };
+}

@@ -1,0 +1,181 @@
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Message } from "../../../src/mail/message.ts";
+import { createDelivery, type Delivery, type DeliveryOptions } from "../../../src/outbound/deliver.ts";
+import { chooseNextHop, formatSmarthost, type Smarthost } from "../../../src/outbound/next-hop.ts";
+import { parsePeerReply } from "../../../src/outbound/peer-reply.ts";
+import { systemClock } from "../../../src/platform/clock.ts";
+import type { StoredRecipient } from "../../../src/spool/spool.ts";
+import { createSampleMessage } from "../../support/sample-message.ts";
+import { type Peer, startPeer } from "../../support/smtp-peer.ts";
+
+let root = "";
+let peer: Peer;
+let delivery: Delivery | undefined;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "deliver-"));
+  peer = await startPeer();
+});
+afterEach(async () => {
+  delivery?.close();
+  await peer.close();
+  await rm(root, { recursive: true, force: true });
+});
+
+function create(options: Partial<DeliveryOptions> = {}): Delivery {
+  delivery = createDelivery({
+    localDomains: new Set(["example.test"]),
+    smarthost: null,
+    maildirRoot: join(root, "mail"),
+    hostName: "mail.example.test",
+    clock: systemClock,
+    ...options,
+  });
+  return delivery;
+}
+
+function smarthost(): Smarthost {
+  return { host: "127.0.0.1", port: peer.port, tls: "off" };
+}
+
+function recipientsOf(message: Message): StoredRecipient[] {
+  return message.envelope.recipients.map(({ mailbox }, index) => ({
+    index,
+    mailbox,
+    state: "queued",
+    attempts: 0,
+    nextAttemptAt: 0,
+    lastOutcome: "",
+  }));
+}
+
+function sorted<Item extends { readonly index: number }>(items: readonly Item[]): Item[] {
+  return [...items].sort((one, other) => one.index - other.index);
+}
+
+describe("createDelivery", () => {
+  test("each recipient goes by its own way, and each gets an outcome", async () => {
+    const message = createSampleMessage({ to: ["a@example.test", "b@far.example", "c@example.test", "d@far.example"] });
+    const outcomes = await create({ smarthost: smarthost() }).deliver({
+      message,
+      attemptId: "1",
+      recipients: recipientsOf(message),
+    });
+    expect(sorted(outcomes).map(({ index, kind, nextHop }) => `${index} ${kind} ${nextHop}`)).toEqual([
+      "0 delivered maildir:a@example.test",
+      `1 delivered 127.0.0.1:${peer.port}`,
+      "2 delivered maildir:c@example.test",
+      `3 delivered 127.0.0.1:${peer.port}`,
+    ]);
+    expect(await readdir(join(root, "mail", "example.test"))).toEqual(["a", "c"]);
+    expect(peer.received.map(({ to }) => to)).toEqual([["b@far.example", "d@far.example"]]);
+  });
+
+  test("only the recipients of this attempt are served", async () => {
+    const message = createSampleMessage({ to: ["a@example.test", "b@example.test"] });
+    const outcomes = await create().deliver({ message, attemptId: "1", recipients: recipientsOf(message).slice(1) });
+    expect(outcomes.map(({ index }) => index)).toEqual([1]);
+    expect(await readdir(join(root, "mail", "example.test"))).toEqual(["b"]);
+  });
+
+  test("without a smarthost far mail is held, and local mail is not", async () => {
+    const message = createSampleMessage({ to: ["a@example.test", "b@far.example"] });
+    const outcomes = await create().deliver({ message, attemptId: "1", recipients: recipientsOf(message) });
+    expect(sorted(outcomes)).toMatchObject([
+      { kind: "delivered" },
+      { kind: "held", reason: "no smarthost is configured" },
+    ]);
+  });
+
+  test("reroute sends later mail the new way", async () => {
+    const message = createSampleMessage({ to: ["b@far.example"] });
+    const created = create();
+    expect(await created.deliver({ message, attemptId: "1", recipients: recipientsOf(message) })).toMatchObject([
+      { kind: "held" },
+    ]);
+    created.reroute({ localDomains: new Set(), smarthost: smarthost() });
+    expect(await created.deliver({ message, attemptId: "2", recipients: recipientsOf(message) })).toMatchObject([
+      { kind: "delivered" },
+    ]);
+    created.reroute({ localDomains: new Set(["far.example"]), smarthost: smarthost() });
+    expect(await created.deliver({ message, attemptId: "3", recipients: recipientsOf(message) })).toMatchObject([
+      { kind: "delivered", nextHop: "maildir:b@far.example" },
+    ]);
+  });
+
+  test("a Maildir that cannot be written defers its recipient alone", async () => {
+    const message = createSampleMessage({ to: ["a@example.test", "b@far.example"] });
+    const outcomes = await create({ smarthost: smarthost(), maildirRoot: "/dev/null/mail" }).deliver({
+      message,
+      attemptId: "1",
+      recipients: recipientsOf(message),
+    });
+    expect(sorted(outcomes)).toMatchObject([
+      { kind: "deferred", reason: expect.stringContaining("cannot write to the Maildir") },
+      { kind: "delivered" },
+    ]);
+  });
+
+  test.each([
+    { why: "local mail alone", to: ["a@example.test"], with: false, lane: "maildir" },
+    { why: "any far recipient", to: ["a@example.test", "b@far.example"], with: true, lane: "smtp" },
+    { why: "far mail that is held", to: ["b@far.example"], with: false, lane: "held" },
+  ])("laneOf: $why waits in $lane", ({ to, with: withSmarthost, lane }) => {
+    const created = create(withSmarthost ? { smarthost: smarthost() } : {});
+    expect(created.laneOf(recipientsOf(createSampleMessage({ to })))).toBe(lane);
+  });
+});
+
+describe("chooseNextHop", () => {
+  const far: Smarthost = { host: "relay.example", port: 25, tls: "off" };
+  test.each([
+    { why: "a local domain", domain: "example.test", smarthost: far, hop: { kind: "maildir" } },
+    {
+      why: "a subdomain of a local one is not local",
+      domain: "sub.example.test",
+      smarthost: far,
+      hop: { kind: "smtp", smarthost: far },
+    },
+    {
+      why: "no smarthost",
+      domain: "far.example",
+      smarthost: null,
+      hop: { kind: "held", reason: "no smarthost is configured" },
+    },
+  ])("$why", ({ domain, smarthost, hop }) => {
+    expect(chooseNextHop({ localPart: "a", domain }, { localDomains: new Set(["example.test"]), smarthost })).toEqual(
+      hop,
+    );
+  });
+
+  test("formatSmarthost puts an IPv6 address in brackets", () => {
+    expect(formatSmarthost({ ...far, host: "::1" })).toBe("[::1]:25");
+  });
+});
+
+describe("parsePeerReply", () => {
+  test.each([
+    { why: "one line", text: "250 2.0.0 taken", reply: { code: 250, status: "2.0.0", text: "taken" } },
+    { why: "no status", text: "550 nobody", reply: { code: 550, status: undefined, text: "nobody" } },
+    {
+      why: "several lines",
+      text: "550-5.1.1 no\r\n550 5.1.1 body",
+      reply: { code: 550, status: "5.1.1", text: "no body" },
+    },
+    { why: "a code alone", text: "354", reply: { code: 354, status: undefined, text: "" } },
+    { why: "no reply", text: "hello", reply: undefined },
+    { why: "nothing", text: "", reply: undefined },
+    { why: "a code out of range", text: "650 what", reply: undefined },
+  ])("$why", ({ text, reply }) => {
+    expect(parsePeerReply(text)).toEqual(reply);
+  });
+
+  test.each([
+    { why: "at the bound", length: 400, cut: false },
+    { why: "above the bound", length: 401, cut: true },
+  ])("text $why is kept: cut $cut", ({ length, cut }) => {
+    expect(parsePeerReply(`250 ${"x".repeat(length)}`)!.text.endsWith("…")).toBe(cut);
+  });
+});

@@ -1,0 +1,185 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type Mailbox, parseMailbox, sameMailbox } from "../../../src/mail/mailbox.ts";
+import { FolderSync } from "../../../src/outbound/folder-sync.ts";
+import { MaildirStore, maildirPath } from "../../../src/outbound/maildir.ts";
+import { createFakeClock } from "../../support/fake-clock.ts";
+import { createSampleMessage, readMessage, sampleData } from "../../support/sample-message.ts";
+
+let root = "";
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "maildir-"));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+const grace = parseMailbox("Grace@example.test");
+
+function createStore(): MaildirStore {
+  return new MaildirStore({ root: join(root, "mail"), clock: createFakeClock() });
+}
+
+describe("MaildirStore.deliver", () => {
+  test("the file is the message, byte by byte, below the two fields of final delivery", async () => {
+    const message = createSampleMessage();
+    const path = await createStore().deliver(message, grace);
+    expect(path.startsWith(join(root, "mail", "example.test", "grace", "new"))).toBe(true);
+    expect(await readFile(path, "latin1")).toBe(
+      `Return-Path: <ada@sender.example>\r\nDelivered-To: Grace@example.test\r\n${sampleData}`,
+    );
+  });
+
+  test("the null reverse-path is <>, and octets that are no text stay as they are", async () => {
+    const message = createSampleMessage({
+      from: null,
+      data: Buffer.from("Subject: \xff\r\n\r\n\x00\x80\n\r\r\n", "latin1"),
+    });
+    const octets = await readFile(await createStore().deliver(message, grace));
+    const trace = "Return-Path: <>\r\nDelivered-To: Grace@example.test\r\n";
+    expect(octets.subarray(0, trace.length).toString()).toBe(trace);
+    expect(octets.subarray(trace.length).equals(await readMessage(message))).toBe(true);
+  });
+
+  test("the same message twice gives two files, and nothing stays in tmp", async () => {
+    const store = createStore();
+    const message = createSampleMessage();
+    const paths = await Promise.all([store.deliver(message, grace), store.deliver(message, grace)]);
+    expect(new Set(paths).size).toBe(2);
+    const maildir = maildirPath(join(root, "mail"), grace);
+    expect(await readdir(join(maildir, "new"))).toHaveLength(2);
+    expect(await readdir(join(maildir, "tmp"))).toEqual([]);
+    expect(await readdir(join(maildir, "cur"))).toEqual([]);
+  });
+
+  test("a Maildir removed in between is made again", async () => {
+    const store = createStore();
+    await store.deliver(createSampleMessage(), grace);
+    await rm(join(root, "mail"), { recursive: true });
+    const path = await store.deliver(createSampleMessage(), grace);
+    expect(await readFile(path, "latin1")).toContain(sampleData);
+  });
+
+  test("what cannot be written is thrown, leaves nothing behind, and works again once it can be", async () => {
+    const store = createStore();
+    await writeFile(join(root, "mail"), "in the way");
+    await expect(store.deliver(createSampleMessage(), grace)).rejects.toMatchObject({
+      code: expect.stringMatching(/^E(NOTDIR|EXIST)$/),
+    });
+    await rm(join(root, "mail"));
+    await store.deliver(createSampleMessage(), grace);
+    expect(await readdir(join(root, "mail", "example.test", "grace", "new"))).toHaveLength(1);
+  });
+
+  test("a body that cannot be read leaves nothing in new or tmp", async () => {
+    const store = createStore();
+    const sound = createSampleMessage();
+    const broken = createSampleMessage({
+      body: {
+        ...sound.body,
+        inline: undefined,
+        async *chunks() {
+          yield Buffer.from("half");
+          throw new Error("the disk is gone");
+        },
+      },
+    });
+    await expect(store.deliver(broken, grace)).rejects.toThrow("the disk is gone");
+    const maildir = maildirPath(join(root, "mail"), grace);
+    expect([await readdir(join(maildir, "new")), await readdir(join(maildir, "tmp"))]).toEqual([[], []]);
+  });
+});
+
+describe("maildirPath", () => {
+  const names: { why: string; mailbox: Mailbox; path: string }[] = [
+    {
+      why: "a common mailbox",
+      mailbox: { localPart: "grace.hopper+list", domain: "example.test" },
+      path: "example.test/grace.hopper+list",
+    },
+    {
+      why: "case does not matter",
+      mailbox: { localPart: "GRACE", domain: "example.test" },
+      path: "example.test/grace",
+    },
+    {
+      why: "a slash",
+      mailbox: { localPart: "../../etc/passwd", domain: "example.test" },
+      path: "example.test/%2E.%2F..%2Fetc%2Fpasswd",
+    },
+    { why: "the parent folder", mailbox: { localPart: "..", domain: "example.test" }, path: "example.test/%2E." },
+    { why: "the folder itself", mailbox: { localPart: ".", domain: "example.test" }, path: "example.test/%2E" },
+    { why: "NUL", mailbox: { localPart: "a\0b", domain: "example.test" }, path: "example.test/a%00b" },
+    { why: "a percent sign", mailbox: { localPart: "a%2Fb", domain: "example.test" }, path: "example.test/a%252fb" },
+    { why: "a space", mailbox: { localPart: "a b", domain: "example.test" }, path: "example.test/a%20b" },
+    {
+      why: "letters beyond ASCII",
+      mailbox: { localPart: "Jörg", domain: "example.test" },
+      path: "example.test/j%C3%B6rg",
+    },
+    { why: "an address literal", mailbox: { localPart: "a", domain: "[ipv6:::1]" }, path: "%5Bipv6%3A%3A%3A1%5D/a" },
+  ];
+  test.each(names)("$why", ({ mailbox, path }) => {
+    expect(maildirPath("/mail", mailbox)).toBe(`/mail/${path}`);
+  });
+
+  test("stays two levels below the root, and two mailboxes never share a folder", () => {
+    const localPart = fc.string({ minLength: 1, maxLength: 30, unit: "binary" });
+    fc.assert(
+      fc.property(localPart, localPart, (one, other) => {
+        const [first, second] = [one, other].map((text) => ({ localPart: text, domain: "example.test" })) as [
+          Mailbox,
+          Mailbox,
+        ];
+        const path = maildirPath("/mail", first);
+        expect(path).toMatch(/^\/mail\/example\.test\/[^/\0]+$/);
+        expect(path.split("/").at(-1)).not.toMatch(/^\.{1,2}$/);
+        expect(path === maildirPath("/mail", second)).toBe(sameMailbox(first, second));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test("the longest local part still fits a file name", () => {
+    expect(
+      maildirPath("/mail", { localPart: "\u0130".repeat(32), domain: "example.test" })
+        .split("/")
+        .at(-1)!.length,
+    ).toBeLessThanOrEqual(255);
+  });
+});
+
+describe("FolderSync.sync", () => {
+  test("who asks while one runs shares the next, and no one gets a sync that began before", async () => {
+    const ends: (() => void)[] = [];
+    const folders = new FolderSync(() => new Promise((resolve) => ends.push(resolve)));
+    const done: string[] = [];
+    const ask = (name: string) => folders.sync("/a").then(() => done.push(name));
+    const all = [ask("first"), ask("second"), ask("third")];
+    expect(ends).toHaveLength(1);
+    ends[0]!();
+    await all[0];
+    expect(done).toEqual(["first"]);
+    await expect.poll(() => ends.length).toBe(2);
+    all.push(ask("fourth"));
+    ends[1]!();
+    await Promise.all(all.slice(0, 3));
+    expect(done).toEqual(["first", "second", "third"]);
+    await expect.poll(() => ends.length).toBe(3);
+    ends[2]!();
+    await Promise.all(all);
+  });
+
+  test("a sync that fails fails for who asked, and not for the next", async () => {
+    let count = 0;
+    const folders = new FolderSync(async () => {
+      if (count++ === 0) throw new Error("EIO");
+    });
+    const first = folders.sync("/a");
+    const second = folders.sync("/a");
+    await expect(first).rejects.toThrow("EIO");
+    await second;
+    expect(count).toBe(2);
+  });
+});
