@@ -20,4 +20,17 @@ describe("compareDelivered", () => {
       same,
     );
   });
+
+  test.each<[why: string, sent: string, delivered: string, same: boolean]>([
+    ["a message that is header only", "Subject: a\r\n", "Subject: a\r\nX-Read: 1\r\n", true],
+    ["a body alone gets the empty line of its new header", "Just text\r\n", "X-Read: 1\r\n\r\nJust text\r\n", true],
+    ["a header gets no empty line", "Subject: a\r\n", "X-Read: 1\r\n\r\nSubject: a\r\n", false],
+    ["an empty line that was there stays one", "\r\nJust text\r\n", "X-Read: 1\r\n\r\nJust text\r\n", true],
+  ])("%s", (_why, sent, delivered, same) => {
+    const difference = compareDelivered(Buffer.from(sent), Buffer.from(`${trace}${delivered}`), {
+      traceFields: 2,
+      ownField: "X-Read",
+    });
+    expect(difference === undefined).toBe(same);
+  });
 });

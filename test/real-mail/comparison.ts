@@ -3,6 +3,9 @@
 /** The fields a server writes on top of a message. RFC 5321 §4.4. */
 const traceNames = /^(Return-Path|Delivered-To|Received):/i;
 
+/** RFC 5322 §2.2: a name of printable characters, and a colon. */
+const isField = /^[!-9;-~]+[ \t]*:/;
+
 export interface Difference {
   /** Octets from the start of what was sent. */
   readonly at: number;
@@ -29,13 +32,15 @@ export function compareDelivered(
       };
     text = text.slice(endOfField(text));
   }
-  const headerEnd = text.startsWith("\r\n") ? 0 : text.indexOf("\r\n\r\n") + 2 || text.length;
-  const header = text.slice(0, headerEnd);
+  const separator = text.indexOf("\r\n\r\n");
+  const header = separator < 0 ? text : text.slice(0, separator + 2);
   const place = new RegExp(`^${ownField}: .*\r\n`, "m").exec(header);
   if (place === null) return { at: 0, sent: "", delivered: `without the field ${ownField}` };
   text = text.slice(0, place.index) + text.slice(place.index + place[0].length);
   const wanted = sent.toString("latin1");
   if (text === wanted) return undefined;
+  // Where there was no header there is one now: the empty line before the body came with it.
+  if (header === place[0] && text === `\r\n${wanted}` && !isField.test(wanted)) return undefined;
   let at = 0;
   while (at < text.length && text[at] === wanted[at]) at++;
   return { at, sent: excerpt(wanted, at), delivered: excerpt(text, at) };

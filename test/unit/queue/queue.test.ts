@@ -1,0 +1,601 @@
+import { describe, expect, test } from "vitest";
+import type { Message } from "../../../src/mail/message.ts";
+import { Fault } from "../../../src/platform/fault.ts";
+import { type Deliver, heldRecheckMs, type Outcome } from "../../../src/queue/attempt.ts";
+import type { Tell } from "../../../src/queue/consequences.ts";
+import { Queue, type QueueOptions } from "../../../src/queue/queue.ts";
+import { createRetrySchedule } from "../../../src/queue/retry-schedule.ts";
+import { createMemorySpool } from "../../../src/spool/memory.ts";
+import type { Spool } from "../../../src/spool/spool.ts";
+import { createFakeClock, settle } from "../../support/fake-clock.ts";
+import { createRecordingLog } from "../../support/recording-log.ts";
+import { createSampleMessage, readMessage, type SampleMessage } from "../../support/sample-message.ts";
+
+const minute = 60_000;
+const day = 24 * 60 * minute;
+
+type Work = Parameters<Deliver>[0];
+type Answer = Partial<Outcome> | Error;
+
+function outcomesOf(work: Work, answer: Answer): Outcome[] {
+  if (answer instanceof Error) throw answer;
+  return work.recipients.map(({ index }) => ({
+    index,
+    kind: "delivered",
+    nextHop: "hop.example:25",
+    reply: null,
+    reason: "",
+    ...answer,
+  }));
+}
+
+interface SetUp {
+  /** What delivery answers, attempt by attempt; the last one for all that follow. A function may wait. */
+  readonly answers?: readonly (Answer | ((work: Work) => Promise<Outcome[]> | Outcome[]))[];
+  readonly spool?: Spool;
+  readonly clock?: ReturnType<typeof createFakeClock>;
+  readonly options?: Partial<QueueOptions>;
+}
+
+function setUp({ answers = [{}], spool = createMemorySpool(), clock = createFakeClock(), options = {} }: SetUp = {}) {
+  const log = createRecordingLog();
+  const attempts: {
+    readonly at: number;
+    readonly messageId: string;
+    readonly attemptId: string;
+    readonly indexes: number[];
+    readonly message: Message;
+  }[] = [];
+  const told: { readonly name: string; readonly subject: Record<string, unknown> }[] = [];
+  const tell: Tell = (name, subject) => told.push({ name, subject: subject as unknown as Record<string, unknown> });
+  const queue = new Queue({
+    spool,
+    clock,
+    log,
+    tell,
+    hostName: "mail.example.test",
+    schedule: createRetrySchedule({ random: () => 0.5 }),
+    async deliver(work) {
+      const answer = answers[Math.min(attempts.length, answers.length - 1)]!;
+      attempts.push({
+        at: clock.now(),
+        messageId: work.message.id,
+        attemptId: work.attemptId,
+        indexes: work.recipients.map(({ index }) => index),
+        message: work.message,
+      });
+      return typeof answer === "function" ? answer(work) : outcomesOf(work, answer);
+    },
+    ...options,
+  });
+  async function take(sample: SampleMessage = {}): Promise<Message> {
+    const message = createSampleMessage({ receivedAt: clock.now(), ...sample });
+    await spool.accept([message], clock.now());
+    queue.enqueue(message);
+    return message;
+  }
+  return { queue, spool, clock, log, attempts, told, take };
+}
+
+/** A delivery that waits until it is let go. */
+function gate() {
+  const waiting: (() => void)[] = [];
+  const answer = async (work: Work) => {
+    await new Promise<void>((resolve) => waiting.push(resolve));
+    return outcomesOf(work, {});
+  };
+  return { answer, waiting, open: () => waiting.splice(0).forEach((go) => void go()) };
+}
+
+const deferred: Answer = { kind: "deferred", reply: { code: 451, status: "4.3.0", text: "later" } };
+const failed: Answer = { kind: "failed", reply: { code: 550, status: "5.1.1", text: "nobody" } };
+
+describe("Queue: the common way", () => {
+  test("a message is attempted at once, from memory, and goes when it is delivered", async () => {
+    const { queue, spool, attempts, told, take, clock } = setUp();
+    await queue.start();
+    const message = await take();
+    await settle();
+    expect(attempts).toMatchObject([{ messageId: message.id, indexes: [0] }]);
+    expect(attempts[0]!.message).toBe(message);
+    expect(spool.counts()).toEqual({ messages: 0, recipients: 0 });
+    expect(queue.counts()).toEqual({ messages: 0, running: 0, due: 0, held: 0, cached: 0 });
+    expect(
+      told.map(({ name, subject }) => (name === "onTrack" ? `${name} ${subject.step} ${subject.code}` : name)),
+    ).toEqual(["onTrack attempted 1040", "onTrack delivered 1050", "onDelivered", "onTrack finished 1070"]);
+    expect(clock.nextAt).toBeUndefined();
+  });
+
+  test("what was enqueued before start waits for it", async () => {
+    const { queue, attempts, take } = setUp();
+    await take();
+    await settle();
+    expect(attempts).toHaveLength(0);
+    await queue.start();
+    await settle();
+    expect(attempts).toHaveLength(1);
+  });
+
+  test("more than is kept in memory is read from the spool", async () => {
+    const { answer, open, waiting } = gate();
+    const { queue, attempts, take } = setUp({ answers: [answer], options: { cachedMessagesMax: 2, attemptsMax: 1 } });
+    await queue.start();
+    const messages: Message[] = [];
+    for (let count = 0; count < 5; count++) messages.push(await take());
+    // The first is under way and in memory no more; the next two are, the last two are not.
+    expect(queue.counts().cached).toBe(2);
+    while (attempts.length < 5 || waiting.length > 0) {
+      open();
+      await settle();
+    }
+    expect(attempts.map(({ message }) => messages.includes(message))).toEqual([true, true, true, false, false]);
+    for (const { message, messageId } of attempts) expect(message.id).toBe(messageId);
+  });
+
+  test("octets kept in memory are bounded too", async () => {
+    const { queue, take } = setUp({ options: { cachedOctetsMax: 200 } });
+    await take();
+    await take();
+    expect(queue.counts().cached).toBe(1);
+  });
+});
+
+describe("Queue: trying again", () => {
+  test("waits 5, 10 and 20 minutes, then 30, and tells when", async () => {
+    const { queue, attempts, take, clock, told, spool } = setUp({ answers: [deferred] });
+    await queue.start();
+    const message = await take();
+    await clock.advance(125 * minute);
+    const start = attempts[0]!.at;
+    expect(attempts.map(({ at }) => (at - start) / minute)).toEqual([0, 5, 15, 35, 65, 95, 125]);
+    expect(told.find(({ name }) => name === "onDeferred")!.subject).toMatchObject({
+      nextAttemptAt: start + 5 * minute,
+      reason: "451 4.3.0 later",
+      nextHop: "hop.example:25",
+    });
+    expect((await spool.find(message.id))!.recipients[0]).toMatchObject({
+      attempts: 7,
+      lastOutcome: "451 4.3.0 later",
+      nextAttemptAt: start + 155 * minute,
+    });
+    expect(new Set(attempts.map(({ attemptId }) => attemptId)).size).toBe(7);
+  });
+
+  test("only the recipients that are due are tried, each by its own schedule", async () => {
+    const half = (work: Work) =>
+      work.recipients.map(
+        ({ index }): Outcome => ({
+          index,
+          kind: index === 0 ? "delivered" : "deferred",
+          nextHop: "",
+          reply: null,
+          reason: "x",
+        }),
+      );
+    const { queue, attempts, take, clock, spool } = setUp({ answers: [half, deferred, {}] });
+    await queue.start();
+    const message = await take({ to: ["a@example.test", "b@example.test"] });
+    await clock.advance(5 * minute);
+    expect(attempts.map(({ indexes }) => indexes)).toEqual([[0, 1], [1]]);
+    expect((await spool.find(message.id))!.recipients.map(({ state }) => state)).toEqual(["delivered", "queued"]);
+    await clock.advance(10 * minute);
+    expect(spool.counts().messages).toBe(0);
+  });
+
+  test("what delivery throws defers every recipient, and the log says so", async () => {
+    const { queue, attempts, take, clock, log, spool } = setUp({ answers: [new Error("no route"), {}] });
+    await queue.start();
+    await take({ to: ["a@example.test", "b@example.test"] });
+    await settle();
+    expect(log.of("delivery.threw")).toMatchObject([{ level: "error", fields: { reason: "no route" } }]);
+    expect(spool.counts().recipients).toBe(2);
+    await clock.advance(5 * minute);
+    expect(attempts).toHaveLength(2);
+    expect(spool.counts().messages).toBe(0);
+  });
+
+  test("a recipient delivery forgot is deferred, not lost", async () => {
+    const { queue, take, spool } = setUp({ answers: [(work) => outcomesOf(work, {}).slice(1)] });
+    await queue.start();
+    const message = await take({ to: ["a@example.test", "b@example.test"] });
+    await settle();
+    expect((await spool.find(message.id))!.recipients).toMatchObject([
+      { state: "queued", lastOutcome: "the attempt ended without an outcome" },
+      { state: "delivered" },
+    ]);
+  });
+
+  test("the schedule survives a restart", async () => {
+    const spool = createMemorySpool();
+    const clock = createFakeClock();
+    const before = setUp({ spool, clock, answers: [deferred] });
+    await before.queue.start();
+    await before.take();
+    await settle();
+    await before.queue.stop(0);
+    await clock.advance(2 * minute);
+    const after = setUp({ spool, clock });
+    await after.queue.start();
+    await settle();
+    expect(after.attempts).toHaveLength(0);
+    await clock.advance(3 * minute - 1);
+    expect(after.attempts).toHaveLength(0);
+    await clock.advance(1);
+    expect(after.attempts).toHaveLength(1);
+    expect(await readMessage(after.attempts[0]!.message)).toEqual(await readMessage(createSampleMessage()));
+  });
+
+  test("what came due while the server was off is tried at start, oldest due first", async () => {
+    const spool = createMemorySpool();
+    const clock = createFakeClock();
+    const messages = [createSampleMessage(), createSampleMessage(), createSampleMessage()];
+    for (const [place, message] of messages.entries())
+      await spool.accept([message], clock.now() - [5, 15, 10][place]! * minute);
+    const { queue, attempts } = setUp({ spool, clock, options: { attemptsMax: 1 } });
+    await queue.start();
+    await settle();
+    await settle();
+    expect(attempts.map(({ messageId }) => messageId)).toEqual([messages[1]!.id, messages[2]!.id, messages[0]!.id]);
+  });
+
+  test("a clock that is set back a year does not make mail wait a year", async () => {
+    const clock = createFakeClock();
+    let offset = 0;
+    const shifted = { ...clock, now: () => clock.now() + offset, after: clock.after };
+    const { queue, attempts, take } = setUp({
+      clock: { ...clock, ...shifted } as typeof clock,
+      answers: [deferred, {}],
+    });
+    await queue.start();
+    await take();
+    await settle();
+    offset = -365 * day;
+    await clock.advance(heldRecheckMs + 2 * minute);
+    expect(attempts).toHaveLength(2);
+  });
+});
+
+describe("Queue: giving up", () => {
+  test("a refusal for good is reported to the sender in the same commit, and the report is delivered", async () => {
+    const { queue, attempts, take, told, log, spool, clock } = setUp({ answers: [failed, {}] });
+    await queue.start();
+    const message = await take({ to: ["a@example.test", "b@example.test"] });
+    await settle();
+    expect(attempts).toHaveLength(2);
+    const report = attempts[1]!.message;
+    expect(report.envelope).toEqual({
+      reversePath: null,
+      recipients: [{ mailbox: { localPart: "ada", domain: "sender.example" } }],
+    });
+    const text = (await readMessage(report)).toString();
+    expect(text).toContain("Final-Recipient: rfc822; a@example.test");
+    expect(text).toContain("Final-Recipient: rfc822; b@example.test");
+    expect(told.filter(({ name }) => name === "onFailed").map(({ subject }) => subject.reason)).toEqual([
+      "550 5.1.1 nobody",
+      "550 5.1.1 nobody",
+    ]);
+    expect(log.of("dsn.queued")).toMatchObject([
+      { fields: { messageId: message.id, reportId: report.id, to: "ada@sender.example" } },
+    ]);
+    expect(spool.counts().messages).toBe(0);
+    expect(clock.nextAt).toBeUndefined();
+  });
+
+  test("a report survives a crash between its commit and its delivery", async () => {
+    const spool = createMemorySpool();
+    const { answer } = gate();
+    const { queue, take } = setUp({ spool, answers: [failed, answer] });
+    await queue.start();
+    await take();
+    await settle();
+    const [entry] = await spool.list();
+    expect(entry).toMatchObject({ reversePath: "<>", recipients: [{ mailbox: { localPart: "ada" } }] });
+  });
+
+  test("never a report about a message with the null reverse-path: the log keeps it visible", async () => {
+    const { queue, attempts, take, log, spool } = setUp({ answers: [failed] });
+    await queue.start();
+    const message = await take({ from: null });
+    await settle();
+    expect(attempts).toHaveLength(1);
+    expect(spool.counts().messages).toBe(0);
+    expect(log.of("dsn.suppressed")).toMatchObject([
+      {
+        level: "warn",
+        fields: { messageId: message.id, recipients: ["grace@example.test"], outcomes: ["550 5.1.1 nobody"] },
+      },
+    ]);
+  });
+
+  test("a report that fails makes no other report", async () => {
+    const { queue, attempts, take, log, spool } = setUp({ answers: [failed] });
+    await queue.start();
+    await take();
+    await settle();
+    expect(attempts).toHaveLength(2);
+    expect(log.of("dsn.suppressed")).toHaveLength(1);
+    expect(spool.counts().messages).toBe(0);
+  });
+
+  test("after five days of deferrals it is failed with 4.4.7 and reported", async () => {
+    const { queue, attempts, take, clock } = setUp({
+      answers: [(work) => outcomesOf(work, work.message.envelope.reversePath ? deferred : {})],
+    });
+    await queue.start();
+    await take();
+    await clock.advance(5 * day - 1);
+    expect(attempts.every(({ message }) => message.envelope.reversePath !== null)).toBe(true);
+    await clock.advance(31 * minute);
+    const report = attempts.at(-1)!.message;
+    expect(report.envelope.reversePath).toBeNull();
+    const text = (await readMessage(report)).toString();
+    expect(text).toContain("Status: 4.4.7");
+    expect(text).toMatch(/given up after \d+\s+attempts/);
+    expect(clock.nextAt).toBeUndefined();
+  });
+
+  test("mail that lay in a server that was off gets its eight attempts before age counts", async () => {
+    const spool = createMemorySpool();
+    const clock = createFakeClock();
+    await spool.accept([createSampleMessage({ receivedAt: clock.now() - 30 * day })], clock.now());
+    const { queue, attempts } = setUp({
+      spool,
+      clock,
+      answers: [(work) => outcomesOf(work, work.message.envelope.reversePath ? deferred : {})],
+    });
+    await queue.start();
+    await clock.advance(day);
+    expect(attempts.filter(({ message }) => message.envelope.reversePath !== null)).toHaveLength(8);
+    expect(attempts).toHaveLength(9);
+  });
+
+  test("a message that cannot be loaded is not given up: nobody could be told", async () => {
+    const spool = createMemorySpool();
+    const clock = createFakeClock();
+    const message = createSampleMessage({ receivedAt: clock.now() - 30 * day });
+    await spool.accept([message], clock.now());
+    const unreadable: Spool = { ...spool, load: () => Promise.reject(new Fault("spool.failed", "the disk is gone")) };
+    const { queue, attempts, log } = setUp({ spool: unreadable, clock });
+    await queue.start();
+    await clock.advance(10 * day);
+    expect(attempts).toHaveLength(0);
+    expect(log.of("delivery.threw").length).toBeGreaterThan(100);
+    expect((await spool.find(message.id))!.recipients[0]).toMatchObject({
+      state: "queued",
+      lastOutcome: "the disk is gone",
+    });
+  });
+
+  test("a message the spool has lost leaves the queue with an error in the log", async () => {
+    const spool = createMemorySpool();
+    const { queue, log } = setUp({ spool: { ...spool, load: async () => undefined } });
+    await spool.accept([createSampleMessage()], 0);
+    await queue.start();
+    await settle();
+    expect(log.of("queue.message-missing")).toMatchObject([{ level: "error" }]);
+    expect(queue.counts().messages).toBe(0);
+  });
+});
+
+describe("Queue: held mail", () => {
+  const held: Answer = { kind: "held", reason: "no smarthost is configured" };
+
+  test("is looked at hourly, costs no attempt, is never given up, and is logged once", async () => {
+    const { queue, attempts, take, clock, log, spool, told } = setUp({ answers: [held] });
+    await queue.start();
+    const message = await take();
+    await clock.advance(20 * day);
+    expect(attempts).toHaveLength(20 * 24 + 1);
+    expect((await spool.find(message.id))!.recipients[0]).toMatchObject({
+      state: "queued",
+      attempts: 0,
+      lastOutcome: "held: no smarthost is configured",
+    });
+    expect(log.of("delivery.held")).toHaveLength(1);
+    expect(told.filter(({ name }) => name === "onDeferred")).toHaveLength(1);
+    expect(queue.counts().held).toBe(1);
+    expect(queue.list({ held: true })).toMatchObject([{ messageId: message.id, held: true }]);
+  });
+
+  test("recheckHeld looks at once, and only at what is held", async () => {
+    const { queue, attempts, take, clock } = setUp({ answers: [held, deferred, {}] });
+    await queue.start();
+    const first = await take();
+    await settle();
+    await take();
+    await clock.advance(minute);
+    queue.recheckHeld();
+    await settle();
+    expect(attempts.map(({ messageId }) => messageId === first.id)).toEqual([true, false, true]);
+    expect(queue.counts()).toMatchObject({ messages: 1, held: 0 });
+  });
+
+  test("is looked at when the server starts", async () => {
+    const spool = createMemorySpool();
+    const clock = createFakeClock();
+    const before = setUp({ spool, clock, answers: [held] });
+    await before.queue.start();
+    await before.take();
+    await settle();
+    await before.queue.stop(0);
+    const after = setUp({ spool, clock });
+    await after.queue.start();
+    await settle();
+    expect(after.attempts).toHaveLength(1);
+    expect(spool.counts().messages).toBe(0);
+  });
+});
+
+describe("Queue: many at one time", () => {
+  test("never more attempts than the limit, and the next begins when one ends", async () => {
+    const { answer, waiting, open } = gate();
+    const { queue, attempts, take, spool } = setUp({ answers: [answer], options: { attemptsMax: 3 } });
+    await queue.start();
+    for (let count = 0; count < 10; count++) await take();
+    await settle();
+    expect(attempts).toHaveLength(3);
+    expect(queue.counts()).toMatchObject({ running: 3, due: 7 });
+    waiting.shift()!();
+    await settle();
+    expect(attempts).toHaveLength(4);
+    while (spool.counts().messages > 0) {
+      open();
+      await settle();
+    }
+    expect(attempts).toHaveLength(10);
+  });
+
+  test("a slow lane leaves the others their places", async () => {
+    const { answer, waiting } = gate();
+    const slowly = (work: Work) =>
+      work.recipients[0]!.mailbox.domain === "slow.example" ? answer(work) : outcomesOf(work, {});
+    const { queue, take, spool } = setUp({
+      answers: [slowly],
+      options: { attemptsMax: 4, laneOf: (recipients) => recipients[0]!.mailbox.domain },
+    });
+    await queue.start();
+    for (let count = 0; count < 10; count++) await take({ to: ["a@slow.example"] });
+    for (let count = 0; count < 10; count++) await take({ to: ["a@quick.example"] });
+    await settle();
+    expect(waiting).toHaveLength(2);
+    await expect.poll(() => spool.counts().messages).toBe(10);
+  });
+
+  test("never two attempts of one message at one time", async () => {
+    const { answer, open } = gate();
+    const { queue, attempts, take, clock } = setUp({ answers: [answer] });
+    await queue.start();
+    const message = await take();
+    queue.enqueue(message);
+    queue.recheckHeld();
+    await clock.advance(2 * day);
+    expect(attempts).toHaveLength(1);
+    open();
+    await settle();
+    expect(queue.counts().messages).toBe(0);
+  });
+});
+
+describe("Queue: a spool that fails", () => {
+  test("an outcome that cannot be recorded is kept and recorded later: no second delivery", async () => {
+    const spool = createMemorySpool();
+    let failures = 3;
+    const failing: Spool = {
+      ...spool,
+      record: (...args) =>
+        failures-- > 0 ? Promise.reject(new Fault("spool.full", "no space")) : spool.record(...args),
+    };
+    const { queue, attempts, take, clock, log, told } = setUp({ spool: failing });
+    await queue.start();
+    await take();
+    await settle();
+    expect(log.of("queue.record-failed")).toMatchObject([{ level: "error", fields: { fault: "spool.full" } }]);
+    expect(told.some(({ name }) => name === "onDelivered")).toBe(false);
+    await clock.advance(1_000);
+    await clock.advance(2_000);
+    expect(spool.counts().messages).toBe(1);
+    await clock.advance(4_000);
+    expect(spool.counts().messages).toBe(0);
+    expect(attempts).toHaveLength(1);
+    expect(told.some(({ name }) => name === "onDelivered")).toBe(true);
+  });
+
+  test("attempts whose outcome waits keep their places, so nothing is delivered that could not be recorded", async () => {
+    const spool = createMemorySpool();
+    const { queue, attempts, take, clock } = setUp({
+      spool: { ...spool, record: () => Promise.reject(new Fault("spool.full", "no space")) },
+      options: { attemptsMax: 2 },
+    });
+    await queue.start();
+    for (let count = 0; count < 5; count++) await take();
+    await clock.advance(60 * minute);
+    expect(attempts).toHaveLength(2);
+  });
+
+  test("stop does not wait for a spool that takes nothing", async () => {
+    const spool = createMemorySpool();
+    const { queue, take } = setUp({
+      spool: { ...spool, record: () => Promise.reject(new Fault("spool.full", "no space")) },
+    });
+    await queue.start();
+    await take();
+    await settle();
+    expect(await queue.stop(10_000)).toBe(0);
+  });
+});
+
+describe("Queue.stop", () => {
+  test("waits for what is under way, and starts nothing more", async () => {
+    const { answer, open } = gate();
+    const { queue, attempts, take, spool } = setUp({ answers: [answer], options: { attemptsMax: 1 } });
+    await queue.start();
+    await take();
+    await take();
+    const stopped = queue.stop(10_000);
+    await settle();
+    open();
+    expect(await stopped).toBe(0);
+    await take();
+    await settle();
+    expect(attempts).toHaveLength(1);
+    expect(spool.counts().messages).toBe(2);
+  });
+
+  test("ends at the deadline and says how many it abandoned", async () => {
+    const { answer } = gate();
+    const { queue, take, clock, spool } = setUp({ answers: [answer] });
+    await queue.start();
+    await take();
+    await settle();
+    const stopped = queue.stop(5_000);
+    await clock.advance(5_000);
+    expect(await stopped).toBe(1);
+    expect(spool.counts().messages).toBe(1);
+  });
+});
+
+describe("Queue.list and show", () => {
+  test("list has what is due first, chosen by mailbox and bounded", async () => {
+    const { queue, take, clock } = setUp({ answers: [deferred] });
+    await queue.start();
+    const first = await take({ to: ["a@one.example"] });
+    await clock.advance(minute);
+    const second = await take({ to: ["b@two.example"], from: null });
+    await settle();
+    expect(queue.list().map(({ messageId }) => messageId)).toEqual([first.id, second.id]);
+    expect(queue.list({ countMax: 1 })).toHaveLength(1);
+    expect(queue.list({ mailbox: "ONE.example" }).map(({ messageId }) => messageId)).toEqual([first.id]);
+    expect(queue.list({ mailbox: "ada@sender" }).map(({ messageId }) => messageId)).toEqual([first.id]);
+    expect(queue.list({ held: true })).toEqual([]);
+    expect(queue.list()[1]).toMatchObject({
+      reversePath: "<>",
+      running: false,
+      held: false,
+      nextAttemptAt: clock.now() + 5 * minute,
+    });
+  });
+
+  test("show has every recipient, those done with too", async () => {
+    const half = (work: Work) =>
+      work.recipients.map(
+        ({ index }): Outcome => ({
+          index,
+          kind: index === 0 ? "delivered" : "deferred",
+          nextHop: "",
+          reply: null,
+          reason: "x",
+        }),
+      );
+    const { queue, take, clock } = setUp({ answers: [half] });
+    await queue.start();
+    const message = await take({ to: ["a@example.test", "b@example.test"] });
+    await settle();
+    expect(await queue.show(message.id)).toMatchObject({
+      messageId: message.id,
+      running: false,
+      nextAttemptAt: clock.now() + 5 * minute,
+      recipients: [{ state: "delivered" }, { state: "queued", attempts: 1 }],
+    });
+    expect(await queue.show("0000000000000000")).toBeUndefined();
+  });
+});
