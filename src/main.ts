@@ -198,6 +198,7 @@ async function start(
       badmail,
       clock,
       log,
+      postmasterDomain: config.domains.local[0] ?? config.hostname,
       enqueue: (message) => queue.enqueue(message),
       count: (result, sizeOctets) => {
         metrics.received[result]++;

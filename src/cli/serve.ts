@@ -1,5 +1,6 @@
 /** `onarrival serve`: runs the server until it is told to stop, and says on standard error where everything is. The log is standard output. */
-import { relative } from "node:path";
+import { existsSync } from "node:fs";
+import { join, relative } from "node:path";
 import type { LoadedConfig } from "../config/load.ts";
 import { type RunningServer, startServer } from "../main.ts";
 import { describeThrown } from "../platform/fault.ts";
@@ -109,14 +110,12 @@ export function formatBanner({ loaded: { config, file }, server, cwd }: Started,
   rows.push(["config", file === null ? "defaults only; onarrival init makes a file" : near(file)]);
   const head = `${err.paint("bold", `OnArrival ${version} is running.`)} Ctrl-C stops it.\n`;
   const lines = rows.map(([name, value]) => `  ${err.paint("dim", name.padEnd(11))}${value}\n`);
-  return `${head}${lines.join("")}${firstMessage(server, local[0], near(config.delivery.maildir), err)}`;
+  return `${head}${lines.join("")}${firstMessage({ server, cwd, domain: local[0], maildir: near(config.delivery.maildir) }, err)}`;
 }
 
 /** A command that sends one message and one that reads it; nothing where no listener takes mail for a mailbox of ours. */
 function firstMessage(
-  { listeners }: Started["server"],
-  domain: string | undefined,
-  maildir: string,
+  { server: { listeners }, cwd, domain, maildir }: Pick<Started, "server" | "cwd"> & { readonly domain: string | undefined; readonly maildir: string },
   err: Output,
 ): string {
   const mx = listeners.find((listener) => listener.role === "mx");
@@ -124,16 +123,13 @@ function firstMessage(
   const host = mx.address === "0.0.0.0" ? "127.0.0.1" : mx.address === "::" ? "::1" : mx.address;
   const to = `you@${domain}`;
   const curl = `printf 'From: me@example.com\\r\\nTo: ${to}\\r\\nSubject: Hello\\r\\n\\r\\nIt works.\\r\\n' |\n    curl -sS smtp://${forUrl(host)}:${mx.port} --mail-from me@example.com --mail-rcpt ${to} -T -`;
-  const node = `node -e 'import("nodemailer").then((m) => m.createTransport({ host: "${host}", port: ${mx.port}, ignoreTLS: true }).sendMail({ from: "me@example.com", to: "${to}", subject: "Hello", text: "It works." }))'`;
-  return [
-    err.paint("dim", "Send a first message:"),
-    `  ${curl}`,
-    err.paint("dim", "or, without curl, from this folder:"),
-    `  ${node}`,
-    err.paint("dim", "and read it:"),
-    `  cat ${maildir}/${domain}/you/new/*`,
-    "",
-  ].join("\n");
+  const lines = [err.paint("dim", "Send a first message:"), `  ${curl}`];
+  if (existsSync(join(cwd, "node_modules/nodemailer"))) {
+    const node = `node -e 'import("nodemailer").then((m) => m.createTransport({ host: "${host}", port: ${mx.port}, ignoreTLS: true }).sendMail({ from: "me@example.com", to: "${to}", subject: "Hello", text: "It works." }))'`;
+    lines.push(err.paint("dim", "or, without curl:"), `  ${node}`);
+  }
+  lines.push(err.paint("dim", "and read it:"), `  cat ${maildir}/${domain}/you/new/*`);
+  return lines.map((line) => `${line}\n`).join("");
 }
 
 function forUrl(address: string): string {

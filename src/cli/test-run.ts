@@ -54,6 +54,7 @@ export interface TestRun {
 /** What the whole list did, for people. */
 export interface Step {
   readonly binding: string;
+  readonly onFault: OnFault;
   readonly verdict: Verdict;
   readonly fault: Fault | null;
 }
@@ -129,7 +130,8 @@ export class Tester {
       scripts: createScriptRunner({ sandbox: tapped, limits, log: silentLog }),
       // Every message is to show what the script does with it, however many have failed before.
       breaker: { faults: Number.POSITIVE_INFINITY, withinMs: 1, suspendMs: 1 },
-      observe: ({ binding, verdict, fault }) => this.steps.push({ binding: binding.name, verdict, fault }),
+      observe: ({ binding, verdict, fault }) =>
+        this.steps.push({ binding: binding.name, onFault: binding.onFault, verdict, fault }),
     });
   }
 
@@ -149,7 +151,8 @@ export class Tester {
     if (verdict.kind === "proceed" && message.envelope.recipients.length === 0)
       verdict = discard("no recipient is left");
     const isSpooled = verdict.kind === "proceed" || verdict.kind === "quarantine";
-    const fault = this.steps.find((step) => step.fault !== null)?.fault ?? null;
+    const failed = this.steps.find((step) => step.fault !== null);
+    const fault = failed?.fault ?? null;
     const result: TestResult = {
       file: options.file,
       script: asked?.name ?? "pipeline",
@@ -171,10 +174,10 @@ export class Tester {
         }),
         noUsage,
       ),
-      defects: [...new Set(this.#results.flatMap((step) => step.defects))],
+      defects: [...new Set([...transportDefects(before), ...this.#results.flatMap((step) => step.defects)])],
       fault: fault && describeFault(fault),
     };
-    return { result, conditions, onFault: asked?.onFault ?? "defer", spooled: isSpooled ? message : null };
+    return { result, conditions, onFault: failed?.onFault ?? "defer", spooled: isSpooled ? message : null };
   }
 }
 
@@ -233,6 +236,12 @@ async function changesBetween(
   });
   const kept = results.filter((step) => step.fault === null);
   return { ...changes, parts: kept.flatMap((step) => step.effects.parts ?? []) };
+}
+
+/** What a listener would not have let in. RFC 5321 §4.5.2: mail data is text; NUL is refused. */
+function transportDefects({ header, body }: MessageState): string[] {
+  const hasNul = header.octets.includes(0) || body.inline?.includes(0) === true;
+  return hasNul ? ["the message holds NUL: a listener refuses it before any script is asked"] : [];
 }
 
 function describe(verdict: Verdict): TestResult["verdict"] {

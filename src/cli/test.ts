@@ -2,6 +2,7 @@
  * `onarrival test`: runs a script, or the whole list of the configuration, on messages from files, and says what it would do. Nothing
  * leaves the machine and nothing is spooled.
  */
+import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { buffer } from "node:stream/consumers";
@@ -166,6 +167,7 @@ async function prepare(bench: Bench, tester: Tester): Promise<Prepared> {
     };
   }
   const file = resolve(context.cwd, script);
+  if (!existsSync(file)) throw new UsageError(`Cannot read the script ${script}: there is no such file`);
   const root = rootOf(file, config.scripts.folder);
   const shared = { name: `${basename(root)}/${basename(file)}`, inputs: [file], close: async () => {} };
   try {

@@ -18,6 +18,10 @@ import { InboundSession } from "./session.ts";
 /** Command lines up to this length are taken; RFC 5321 §4.5.3.1.4 asks for 512, extensions and AUTH for more (RFC 4954 §4). */
 const commandOctetsMax = 12_288;
 
+/** Parameters of the extensions this engine offers: RFC 1870, RFC 6152, RFC 6531, RFC 4954. */
+const mailParameters: ReadonlySet<string> = new Set(["SIZE", "BODY", "SMTPUTF8", "AUTH"]);
+const rcptParameters: ReadonlySet<string> = new Set();
+
 type Done = (error?: Error | null) => void;
 
 /**
@@ -52,7 +56,8 @@ class LibraryEngine implements Listener {
     this.#log = log;
     const disabledCommands = ["XCLIENT", "XFORWARD"];
     if (!options.tls) disabledCommands.push("STARTTLS");
-    if (!reception.authenticates) disabledCommands.push("AUTH");
+    // No credentials in the clear: without a certificate there is no AUTH either. RFC 4954 §4.
+    if (!options.tls || !reception.authenticates) disabledCommands.push("AUTH");
     this.#server = new SMTPServer({
       name: options.hostname,
       banner: "OnArrival",
@@ -69,11 +74,11 @@ class LibraryEngine implements Listener {
       closeTimeout: 0x7fffffff,
       // Replies carry the enhanced codes of our verdicts in their texts; the library's own cannot be chosen per reply.
       hideENHANCEDSTATUSCODES: true,
-      onConnect: (session, done) => this.#answerTo(done, this.#connect(session)),
+      onConnect: (session, done) => this.#answerTo(session, done, this.#connect(session)),
       onSecure: (socket, session, done) => this.#secure(socket, session, done),
       onAuth: (auth, session, done) => void this.#authenticate(auth, session, done),
-      onMailFrom: (address, session, done) => this.#answerTo(done, this.#mailFrom(address, session)),
-      onRcptTo: (address, session, done) => this.#answerTo(done, this.#reception.rcptTo(this.#sessionOf(session), address.address, parametersOf(address))),
+      onMailFrom: (address, session, done) => this.#answerTo(session, done, this.#mailFrom(address, session)),
+      onRcptTo: (address, session, done) => this.#answerTo(session, done, this.#rcptTo(address, session)),
       onData: (stream, session, done) => void this.#data(stream, session, done),
       onClose: (session) => this.#close(session),
     });
@@ -125,9 +130,7 @@ class LibraryEngine implements Listener {
       startedAt: this.#clock.now(),
     });
     this.#sessions.set(client.id, session);
-    const refusal = await this.#reception.connect(session);
-    if (refusal?.close) session.dropped = true;
-    return refusal;
+    return await this.#reception.connect(session);
   }
 
   #secure(socket: Socket | TLSSocket, client: SMTPServerSession, done: Done): void {
@@ -164,8 +167,13 @@ class LibraryEngine implements Listener {
 
   async #mailFrom(address: SMTPServerAddress, client: SMTPServerSession): Promise<Answer> {
     const session = this.#sessionOf(client);
-    const refusal = await this.#helo(session, client);
+    const refusal = (await this.#helo(session, client)) ?? unknownParameter(address, mailParameters);
     return refusal ?? (await this.#reception.mailFrom(session, address.address, parametersOf(address)));
+  }
+
+  async #rcptTo(address: SMTPServerAddress, client: SMTPServerSession): Promise<Answer> {
+    const refusal = unknownParameter(address, rcptParameters);
+    return refusal ?? (await this.#reception.rcptTo(this.#sessionOf(client), address.address, parametersOf(address)));
   }
 
   /** The API shows no HELO: the event fires before the first command behind it that the API does show. */
@@ -204,9 +212,9 @@ class LibraryEngine implements Listener {
     this.#reception.disconnect(session, "closed");
   }
 
-  #answerTo(done: Done, answer: Promise<Answer | null>): void {
+  #answerTo(client: SMTPServerSession, done: Done, answer: Promise<Answer | null>): void {
     answer.then(
-      (given) => done(given && given.code >= 400 ? asError(undefined, given) : null),
+      (given) => done(given && given.code >= 400 ? asError(this.#sessions.get(client.id), given) : null),
       (error: unknown) => done(this.#bug(error)),
     );
   }
@@ -231,6 +239,12 @@ function asError(session: InboundSession | undefined, answer: Answer): Error {
   const error: SMTPServerError = new Error(formatReply({ code, status, text: answer.text }).slice(4));
   error.responseCode = code;
   return error;
+}
+
+/** RFC 5321 §4.1.1.11: a parameter of an extension that was not offered is answered 555. */
+function unknownParameter(address: SMTPServerAddress, known: ReadonlySet<string>): Answer | null {
+  const unknown = Object.keys(address.args || {}).find((keyword) => !known.has(keyword));
+  return unknown === undefined ? null : { code: 555, status: "5.5.4", text: "A parameter is not known here", close: false };
 }
 
 function parametersOf(address: SMTPServerAddress): ReadonlyMap<string, string> {

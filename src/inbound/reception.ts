@@ -29,6 +29,8 @@ export interface ReceptionOptions {
   readonly badmail: BadMail;
   readonly clock: Clock;
   readonly log: Log;
+  /** Where `<Postmaster>` without a domain goes. RFC 5321 §4.5.1. */
+  readonly postmasterDomain: string;
   /** Called with a message in custody: from here on it is the queue's. */
   readonly enqueue: (message: Message) => void;
   readonly count?: (result: ArrivalResult, sizeOctets: number) => void;
@@ -42,6 +44,8 @@ export interface Answer extends Reply {
 
 const ok = (text: string, status: string): Answer => ({ code: 250, status, text, close: false });
 const no = (code: number, status: string, text: string, close = false): Answer => ({ code, status, text, close });
+
+const noUtf8 = no(553, "5.6.7", "An address with characters beyond ASCII needs SMTPUTF8");
 
 export class Reception {
   readonly #options: ReceptionOptions;
@@ -71,7 +75,10 @@ export class Reception {
 
   async helo(session: InboundSession, name: string): Promise<Answer | null> {
     session.helo = name;
-    return objection(await this.#options.dispatcher.ask("onHelo", { session, name }));
+    const refusal = objection(await this.#options.dispatcher.ask("onHelo", { session, name }));
+    // Refused, it has not been said: whatever comes next is asked again.
+    if (refusal) session.helo = "";
+    return refusal;
   }
 
   /** Whether anybody checks credentials; without one AUTH is not offered. */
@@ -97,6 +104,7 @@ export class Reception {
     } catch (error) {
       return syntaxAnswer(error, "5.1.7", "The reverse-path is not an address");
     }
+    if (needsUtf8(reversePath) && !parameters.has("SMTPUTF8")) return noUtf8;
     const subject: MailFromSubject = { session, reversePath, parameters, rewrite: (other) => void (reversePath = other) };
     const refusal = objection(await this.#options.dispatcher.ask("onMailFrom", subject));
     if (refusal) return refusal;
@@ -110,10 +118,13 @@ export class Reception {
     if (!transaction) return no(503, "5.5.1", "MAIL first");
     let forwardPaths: readonly Mailbox[];
     try {
-      forwardPaths = [parseForwardPath(path)];
+      // The one address without a domain. RFC 5321 §4.5.1.
+      const isPostmaster = /^<?postmaster>?$/i.test(path);
+      forwardPaths = [isPostmaster ? { localPart: "postmaster", domain: this.#options.postmasterDomain } : parseForwardPath(path)];
     } catch (error) {
       return syntaxAnswer(error, "5.1.3", "The forward-path is not an address");
     }
+    if (needsUtf8(forwardPaths[0]!) && !transaction.parameters.has("SMTPUTF8")) return noUtf8;
     if (transaction.recipients.length >= this.#listener.limits.recipientsMax) return no(452, "4.5.3", "Too many recipients");
     let accepted: RcptToSubject["accepted"] = null;
     const subject: RcptToSubject = {
@@ -326,6 +337,11 @@ function objection(verdict: Verdict): Answer | null {
     default:
       return null;
   }
+}
+
+/** RFC 6531 §3.3. A domain is ASCII in our form, whatever the client wrote. */
+function needsUtf8(path: ReversePath): boolean {
+  return path !== null && /[^\x00-\x7f]/.test(path.localPart);
 }
 
 function syntaxAnswer(error: unknown, status: string, text: string): Answer {

@@ -19,7 +19,9 @@ export function lifeOf(log: readonly LogLine[], id: string): LifeLine[] {
   const sessions = new Set(
     own.map((line) => line.sessionId).filter((session) => typeof session === "string" && session !== id),
   );
-  const lines = log.filter((line) => own.includes(line) || (sessions.has(line.sessionId) && !isAboutAnother(line, id)));
+  const lines = log.filter(
+    (line) => own.includes(line) || (sessions.has(sessionOf(line)) && !isAboutAnother(line, id)),
+  );
   return lines.map((line) => {
     const { time, level, event, ...facts } = line;
     return {
@@ -47,7 +49,12 @@ function mentions(line: LogLine, id: string): boolean {
 
 /** A session carries several messages; what is said of the others is not part of this life. */
 function isAboutAnother(line: LogLine, id: string): boolean {
-  return typeof line.messageId === "string" && line.messageId !== id;
+  const message = line.message ?? line.messageId;
+  return typeof message === "string" && message !== id;
+}
+
+function sessionOf(line: LogLine): unknown {
+  return line.session ?? line.sessionId;
 }
 
 if (import.meta.main) {

@@ -103,7 +103,7 @@ async function sendAndJudge(corpus: readonly CorpusMail[], user: string): Promis
   const results: Result[] = [];
   for (const [index, mail] of corpus.entries()) results.push(await judge(mail, replies[index]!, `${user}${index}`));
   printTable(results);
-  const faults = site.log().filter((line) => "fault" in line || /script\.(failed|died)/.test(line.event));
+  const faults = site.log().filter((line) => /^(script|sandbox|sink)\.(failed|died|killed|broken)$/.test(line.event));
   expect(
     results.filter((result) => result.wrong !== undefined).map((result) => `${result.mail.name}: ${result.wrong}`),
   ).toEqual([]);

@@ -99,6 +99,7 @@ export async function startSubject(options: SubjectOptions = {}): Promise<Subjec
     badmail,
     clock: systemClock,
     log,
+    postmasterDomain: "example.org",
     enqueue: (message) => void accepted.push(message),
   });
   const listener = await startLibraryListener(listenerOptions, reception, { clock: systemClock, log });

@@ -11,7 +11,9 @@ export const plainOutput: Output = { write() {}, paint: (_style, text) => text }
 /** Styles as tags, so that a test can see them: `<red>x</red>`. */
 export const taggedOutput: Output = { write() {}, paint: (style: Style, text) => `<${style}>${text}</${style}>` };
 
-export function recordTerminal(options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv; readonly isLive?: boolean } = {}): RecordedTerminal {
+export function recordTerminal(
+  options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv; readonly isLive?: boolean } = {},
+): RecordedTerminal {
   const texts = { out: "", err: "" };
   const output = (name: "out" | "err"): Output => ({
     write: (text) => {

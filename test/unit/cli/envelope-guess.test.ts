@@ -19,7 +19,11 @@ test.each([
 });
 
 test.each([
-  ["Delivered-To and X-Original-To before To", "To: a@x.test\nDelivered-To: b@x.test\nX-Original-To: c@x.test", ["b@x.test", "c@x.test"]],
+  [
+    "Delivered-To and X-Original-To before To",
+    "To: a@x.test\nDelivered-To: b@x.test\nX-Original-To: c@x.test",
+    ["b@x.test", "c@x.test"],
+  ],
   ["To, Cc and Bcc together", "To: a@x.test\nCc: b@x.test\nBcc: c@x.test", ["a@x.test", "b@x.test", "c@x.test"]],
   ["the same one once", "To: a@x.test\nCc: A@X.test", ["a@x.test"]],
   ["a group", "To: friends: a@x.test, B <b@x.test>;", ["a@x.test", "b@x.test"]],

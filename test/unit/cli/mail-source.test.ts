@@ -15,7 +15,9 @@ function write(path: string, text: string): void {
 
 async function list(...paths: string[]): Promise<[name: string, text: string][]> {
   const sources = await listMail(paths, { cwd, stdin: async () => Buffer.from("Subject: typed\n\nx\n") });
-  return await Promise.all(sources.map(async (source): Promise<[string, string]> => [source.name, (await source.read()).toString("latin1")]));
+  return await Promise.all(
+    sources.map(async (source): Promise<[string, string]> => [source.name, (await source.read()).toString("latin1")]),
+  );
 }
 
 write("one.eml", "Subject: one\n\nbody\n");
@@ -28,11 +30,17 @@ write("folder/readme.txt", "no mail");
 write("box/cur/1.host:2,S", "Subject: read\n\n");
 write("box/new/2.host", "Subject: unread\n\n");
 write("box/tmp/3.host", "Subject: half");
-write("two.mbox", "From a@example.com Mon Nov  2 09:30:00 2026\nSubject: first\n\nFrom here on\n>From quoted\n>>From twice\n\nFrom b@example.com Mon Nov  2 09:31:00 2026\nSubject: second\n\nx\n");
+write(
+  "two.mbox",
+  "From a@example.com Mon Nov  2 09:30:00 2026\nSubject: first\n\nFrom here on\n>From quoted\n>>From twice\n\nFrom b@example.com Mon Nov  2 09:31:00 2026\nSubject: second\n\nx\n",
+);
 write("single.mbox", "From a@example.com Mon Nov  2 09:30:00 2026\nSubject: only\n\nx\n");
 write("unix.eml", "From a@example.com Mon Nov  2 09:30:00 2026\nSubject: with a From line\n\nx\n");
 write("empty.mbox", "");
-write("crlf.mbox", "From a Mon Nov  2 09:30:00 2026\r\nSubject: first\r\n\r\nx\r\n\r\nFrom b Mon Nov  2 09:30:00 2026\r\nSubject: second\r\n\r\ny\r\n");
+write(
+  "crlf.mbox",
+  "From a Mon Nov  2 09:30:00 2026\r\nSubject: first\r\n\r\nx\r\n\r\nFrom b Mon Nov  2 09:30:00 2026\r\nSubject: second\r\n\r\ny\r\n",
+);
 
 describe("listMail", () => {
   test.each<[why: string, paths: string[], found: [string, string][]]>([
@@ -65,10 +73,28 @@ describe("listMail", () => {
       ],
     ],
     ["an mbox of one message", ["single.mbox"], [["single.mbox#1", "Subject: only\r\n\r\nx\r\n"]]],
-    ["an mbox with CRLF", ["crlf.mbox"], [["crlf.mbox#1", "Subject: first\r\n\r\nx\r\n"], ["crlf.mbox#2", "Subject: second\r\n\r\ny\r\n"]]],
-    ["a message with a From line, which is no mbox", ["unix.eml"], [["unix.eml", "From a@example.com Mon Nov  2 09:30:00 2026\r\nSubject: with a From line\r\n\r\nx\r\n"]]],
+    [
+      "an mbox with CRLF",
+      ["crlf.mbox"],
+      [
+        ["crlf.mbox#1", "Subject: first\r\n\r\nx\r\n"],
+        ["crlf.mbox#2", "Subject: second\r\n\r\ny\r\n"],
+      ],
+    ],
+    [
+      "a message with a From line, which is no mbox",
+      ["unix.eml"],
+      [["unix.eml", "From a@example.com Mon Nov  2 09:30:00 2026\r\nSubject: with a From line\r\n\r\nx\r\n"]],
+    ],
     ["an empty mbox", ["empty.mbox"], []],
-    ["several, in the order given", ["crlf.eml", "one.eml"], [["crlf.eml", "Subject: crlf\r\n\r\nbody\r\n"], ["one.eml", "Subject: one\r\n\r\nbody\r\n"]]],
+    [
+      "several, in the order given",
+      ["crlf.eml", "one.eml"],
+      [
+        ["crlf.eml", "Subject: crlf\r\n\r\nbody\r\n"],
+        ["one.eml", "Subject: one\r\n\r\nbody\r\n"],
+      ],
+    ],
   ])("finds %s", async (_why, paths, found) => {
     expect(await list(...paths)).toEqual(found);
   });

@@ -14,7 +14,16 @@ import { testResult } from "../../support/test-result.ts";
 const nowMs = Date.parse("2026-11-02T09:40:00Z");
 
 test("formatTable makes columns as wide as they need, styles not counted", () => {
-  expect(formatTable(["a", "long head"], [["\u001b[31mwide cell\u001b[39m", "x"], ["y", "é"]], plainOutput)).toBe("a          long head\n\u001b[31mwide cell\u001b[39m  x\ny          é\n");
+  expect(
+    formatTable(
+      ["a", "long head"],
+      [
+        ["\u001b[31mwide cell\u001b[39m", "x"],
+        ["y", "é"],
+      ],
+      plainOutput,
+    ),
+  ).toBe("a          long head\n\u001b[31mwide cell\u001b[39m  x\ny          é\n");
 });
 
 test.each([
@@ -57,7 +66,13 @@ describe("formatRun", () => {
       defects: ["part 3: no end"],
     });
     const conditions = [{ condition: "RCPT TO=*@example.test", held: true, value: "b@example.test" }];
-    expect(formatRun({ result, conditions, onFault: "defer", spooled: null }, { ...options, writtenTo: "out/a.eml" }, plainOutput)).toBe(
+    expect(
+      formatRun(
+        { result, conditions, onFault: "defer", spooled: null },
+        { ...options, writtenTo: "out/a.eml" },
+        plainOutput,
+      ),
+    ).toBe(
       [
         "a.eml  scripts/a.ts abababa",
         "  envelope  a@example.com → b@example.test",
@@ -84,10 +99,17 @@ describe("formatRun", () => {
   test("shows a fault with its place and stack, and what becomes of the message", () => {
     const result = testResult({
       verdict: { kind: "defer", code: 451, status: "4.3.0", text: "Try later", settled: false },
-      fault: { code: "script.threw", message: "x is undefined", at: "scripts/a.ts:3:5", stack: "at deep (scripts/a.ts:3:5)\nat onArrival (scripts/a.ts:9:3)" },
+      fault: {
+        code: "script.threw",
+        message: "x is undefined",
+        at: "scripts/a.ts:3:5",
+        stack: "at deep (scripts/a.ts:3:5)\nat onArrival (scripts/a.ts:9:3)",
+      },
     });
     const text = formatRun({ result, conditions: [], onFault: "defer", spooled: null }, options, plainOutput);
-    expect(text).toContain("  fault     script.threw  scripts/a.ts:3:5: x is undefined\n            at deep (scripts/a.ts:3:5)\n            at onArrival (scripts/a.ts:9:3)\n");
+    expect(text).toContain(
+      "  fault     script.threw  scripts/a.ts:3:5: x is undefined\n            at deep (scripts/a.ts:3:5)\n            at onArrival (scripts/a.ts:9:3)\n",
+    );
     expect(text).toContain("  verdict   defer 451 4.3.0 Try later  because onFault is defer\n");
   });
 
@@ -106,7 +128,11 @@ describe("formatRun", () => {
       script: evil,
       envelope: { from: evil, to: [evil] },
       verdict: { kind: "refuse", code: 550, status: "5.7.1", text: evil, settled: false },
-      changes: { envelope: { added: [evil], removed: [evil] }, fields: [{ op: "set", name: evil, before: evil, after: evil }], parts: [{ op: "append", part: evil, contentType: evil, fileName: evil }] },
+      changes: {
+        envelope: { added: [evil], removed: [evil] },
+        fields: [{ op: "set", name: evil, before: evil, after: evil }],
+        parts: [{ op: "append", part: evil, contentType: evil, fileName: evil }],
+      },
       log: [{ level: "info", text: evil, at: "" }],
       defects: [evil],
       fault: { code: "script.threw", message: evil, at: evil, stack: `${evil}\n${evil}` },
@@ -118,9 +144,16 @@ describe("formatRun", () => {
 });
 
 test("formatSummary counts verdicts, the most frequent first", () => {
-  const verdicts = new Map([["refuse", 2], ["proceed", 118]]);
-  expect(formatSummary({ verdicts, faults: 0, unmatched: 0 }, plainOutput)).toBe("120 messages: 118 proceed, 2 refuse\n");
-  expect(formatSummary({ verdicts, faults: 1, unmatched: 3 }, plainOutput)).toBe("120 messages: 118 proceed, 2 refuse; 3 not asked about, 1 fault\n");
+  const verdicts = new Map([
+    ["refuse", 2],
+    ["proceed", 118],
+  ]);
+  expect(formatSummary({ verdicts, faults: 0, unmatched: 0 }, plainOutput)).toBe(
+    "120 messages: 118 proceed, 2 refuse\n",
+  );
+  expect(formatSummary({ verdicts, faults: 1, unmatched: 3 }, plainOutput)).toBe(
+    "120 messages: 118 proceed, 2 refuse; 3 not asked about, 1 fault\n",
+  );
 });
 
 test("formatScripts shows under a script why its edit does not run", () => {
@@ -156,7 +189,9 @@ test("formatQueue shows of each message whom it waits for and until when", () =>
 
 test("formatQueueItem shows every recipient", () => {
   const text = formatQueueItem(queueItem, nowMs, plainOutput);
-  expect(text).toContain("message   0000000000000001\nfrom      a@example.com\nreceived  2026-11-02T09:30:00.000Z (10m ago)\nsize      2345 octets\n");
+  expect(text).toContain(
+    "message   0000000000000001\nfrom      a@example.com\nreceived  2026-11-02T09:30:00.000Z (10m ago)\nsize      2345 octets\n",
+  );
   expect(text).toContain("b@example.test  delivered  1                       delivered\n");
   expect(text).toContain("c@example.org   queued     2         in 5m         451 4.3.0 later\n");
 });

@@ -2,16 +2,32 @@
 import { expect, test } from "vitest";
 import { formatDifferences } from "../../../src/cli/test-report.ts";
 import { compare, expectationOf, stableResult } from "../../../src/cli/test-result.ts";
-import { testResult } from "../../support/test-result.ts";
 import { plainOutput } from "../../support/terminal.ts";
+import { testResult } from "../../support/test-result.ts";
 
 const where = { expectFile: "cases/a.expected.json", cwd: "/site" };
 
 test("stableResult leaves out what differs from run to run and from machine to machine", () => {
-  const one = testResult({ file: "/site/cases/a.eml", version: "sha256:1", usage: { cpuMs: 1, wallMs: 2, heapKiB: 3 }, log: [{ level: "info", text: "x", at: "2026-11-02T09:30:00.000Z" }], fault: { code: "script.threw", message: "no", at: "scripts/a.ts:1:2", stack: "one" } });
-  const other = testResult({ file: "cases/a.eml", version: "sha256:2", usage: { cpuMs: 9, wallMs: 9, heapKiB: 9 }, log: [{ level: "info", text: "x", at: "2027-01-01T00:00:00.000Z" }], fault: { code: "script.threw", message: "no", at: "scripts/a.ts:1:2", stack: "two" } });
+  const one = testResult({
+    file: "/site/cases/a.eml",
+    version: "sha256:1",
+    usage: { cpuMs: 1, wallMs: 2, heapKiB: 3 },
+    log: [{ level: "info", text: "x", at: "2026-11-02T09:30:00.000Z" }],
+    fault: { code: "script.threw", message: "no", at: "scripts/a.ts:1:2", stack: "one" },
+  });
+  const other = testResult({
+    file: "cases/a.eml",
+    version: "sha256:2",
+    usage: { cpuMs: 9, wallMs: 9, heapKiB: 9 },
+    log: [{ level: "info", text: "x", at: "2027-01-01T00:00:00.000Z" }],
+    fault: { code: "script.threw", message: "no", at: "scripts/a.ts:1:2", stack: "two" },
+  });
   expect(stableResult(one, where)).toEqual(stableResult(other, where));
-  expect(stableResult(one, where)).toMatchObject({ file: "a.eml", log: [{ level: "info", text: "x" }], fault: { code: "script.threw", message: "no", at: "scripts/a.ts:1:2" } });
+  expect(stableResult(one, where)).toMatchObject({
+    file: "a.eml",
+    log: [{ level: "info", text: "x" }],
+    fault: { code: "script.threw", message: "no", at: "scripts/a.ts:1:2" },
+  });
 });
 
 test("expectationOf is one object for one message and a list for several", () => {
@@ -36,7 +52,13 @@ test.each<[why: string, expected: unknown, found: unknown, paths: string[]]>([
 });
 
 test("formatDifferences says what was expected and what was found", () => {
-  expect(formatDifferences(compare({ verdict: { kind: "proceed" } }, { verdict: { kind: "refuse", code: 550 } }), "a.json", plainOutput)).toBe(
+  expect(
+    formatDifferences(
+      compare({ verdict: { kind: "proceed" } }, { verdict: { kind: "refuse", code: 550 } }),
+      "a.json",
+      plainOutput,
+    ),
+  ).toBe(
     'differs from a.json\n  verdict.kind\n    expected "proceed"\n    found    "refuse"\n  verdict.code\n    expected nothing\n    found    550\n',
   );
 });

@@ -14,8 +14,8 @@ describe("createRetrySchedule", () => {
     { why: "after the hundredth", attempts: 100, minutes: 30 },
   ])("delayMs $why is $minutes minutes, give or take a tenth", ({ attempts, minutes }) => {
     expect(createRetrySchedule({ random: () => 0.5 }).delayMs(attempts)).toBe(minutes * minute);
-    expect(createRetrySchedule({ random: () => 0 }).delayMs(attempts)).toBe(minutes * minute * 0.9);
-    expect(createRetrySchedule({ random: () => 1 }).delayMs(attempts)).toBe(minutes * minute * 1.1);
+    expect(createRetrySchedule({ random: () => 0 }).delayMs(attempts)).toBe(Math.round(minutes * minute * 0.9));
+    expect(createRetrySchedule({ random: () => 1 }).delayMs(attempts)).toBe(Math.round(minutes * minute * 1.1));
   });
 
   test("delayMs is a whole number and never above delayMsMax", () => {

@@ -99,7 +99,7 @@ describe("ScriptRegistry", () => {
     ["never ends while it is loaded", "export const onArrival = () => {};\nfor (;;);\n", /script\.(load|cpu-limit)/, null],
     ["has no handler", "export const rule = 'RCPT TO=*@example.test';\n", "script.exports", null],
     ["has a rule that cannot be read", `${tagging("two")}export const rule = "RCPT TWO=*@example.test";\n`, "rule.syntax", null],
-    ["imports what it may not", `import fs from "node:fs";\nexport const onArrival = () => fs;\n`, "script.import", "scripts/a.ts:1:15"],
+    ["imports what it may not", `import fs from "node:fs";\nexport const onArrival = () => fs;\n`, "script.import", "scripts/a.ts:1:16"],
   ])("keeps the last good version where the edit %s", async (_why, text, code, at) => {
     await start({ "a.ts": tagging("one") });
     const { version } = state()!.live!;
