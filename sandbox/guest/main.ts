@@ -45,8 +45,10 @@ export function load(script: () => Record<string, unknown>): string {
 export function start(mailJson: string, stepJson: string): string {
   outcome = "";
   const state = beginRun(jsonParse(mailJson) as MailInput, jsonParse(stepJson) as StepInput);
+  // Called without an object to be `this`, so that a stack names the handler alone.
+  const handler = handlers[state.step.event]!;
   try {
-    const returned = handlers[state.step.event]!(new MailView(state), context);
+    const returned = handler(new MailView(state), context);
     if ((typeof returned === "object" || typeof returned === "function") && returned !== null) {
       void finishLater(state, returned);
       return "";

@@ -115,7 +115,12 @@ export function formatBanner({ loaded: { config, file }, server, cwd }: Started,
 
 /** A command that sends one message and one that reads it; nothing where no listener takes mail for a mailbox of ours. */
 function firstMessage(
-  { server: { listeners }, cwd, domain, maildir }: Pick<Started, "server" | "cwd"> & { readonly domain: string | undefined; readonly maildir: string },
+  {
+    server: { listeners },
+    cwd,
+    domain,
+    maildir,
+  }: Pick<Started, "server" | "cwd"> & { readonly domain: string | undefined; readonly maildir: string },
   err: Output,
 ): string {
   const mx = listeners.find((listener) => listener.role === "mx");

@@ -9,7 +9,8 @@ import { describeThrown, Fault } from "../platform/fault.ts";
 import { checkTogether } from "./agreement.ts";
 import { formatKey, type NamedOption, nameOptions, shortNames, unknownNames, withValue } from "./environment.ts";
 import { type KeyPath, locateKeys, type Places } from "./locate.ts";
-import { type Config, type ConfigValues, configOf, configTable } from "./schema.ts";
+import { configTable } from "./option-table.ts";
+import { type Config, type ConfigValues, configOf } from "./schema.ts";
 import { type Finding, type Origin, readTable } from "./validate.ts";
 import { nearestWord } from "./value.ts";
 

@@ -7,14 +7,14 @@ import { join } from "node:path";
 import { environmentName, nameOptions, shortNames } from "./environment.ts";
 import type { LoadedConfig } from "./load.ts";
 import type { Node, Nodes, Option } from "./option.ts";
-import { configTable } from "./schema.ts";
+import { configTable } from "./option-table.ts";
 
 /** The reference page, Markdown. */
 export function configReference(): string {
   const lines = [
     "# Configuration",
     "",
-    "<!-- Made from src/config/schema.ts by `node src/config/reference.ts --write`: edit there. -->",
+    "<!-- Made from src/config/option-table.ts by `node src/config/reference.ts --write`: edit there. -->",
     "",
     "`onarrival.toml` in the folder where the server starts, or the file `--config` or `ONARRIVAL_CONFIG` names. It is TOML. Every option has a default: an",
     "empty file, or none, is the default site. An unknown key is an error, and `onarrival config check` tells every error at once, with line and column.",

@@ -16,7 +16,7 @@ export interface FailedRecipient {
   readonly mailbox: Mailbox;
   /** Enhanced status code, such as `5.1.1`. RFC 3463. */
   readonly status: string;
-  /** For the sender: one line. */
+  /** For the sender: one line, without facts of this server's inside; "" where the reply says it all. */
   readonly reason: string;
   /** Who said so, where a peer did. */
   readonly nextHop: string;
@@ -94,6 +94,9 @@ function formatHeader(facts: {
   ]);
 }
 
+/** Said of a part only where it is so: the whole says it then too. RFC 2045 §6.4. */
+const eightBit = ["Content-Transfer-Encoding: 8bit"];
+
 function formatBody(facts: {
   readonly original: Message;
   readonly failed: readonly FailedRecipient[];
@@ -102,21 +105,21 @@ function formatBody(facts: {
   readonly boundary: string;
 }): Buffer {
   const { boundary, reported } = facts;
-  const encoding = reported.eightBit ? ["Content-Transfer-Encoding: 8bit"] : [];
+  const words = formatWords(facts);
   const before = [
     "This is a report in several parts.",
     `--${boundary}`,
     "Content-Type: text/plain; charset=utf-8",
-    "Content-Transfer-Encoding: 8bit",
+    ...(words.some((line) => /[^\x00-\x7f]/.test(line)) ? eightBit : []),
     "",
-    ...formatWords(facts),
+    ...words,
     `--${boundary}`,
     "Content-Type: message/delivery-status",
     "",
     ...formatStatus(facts),
     `--${boundary}`,
     "Content-Type: text/rfc822-headers",
-    ...encoding,
+    ...(reported.eightBit ? eightBit : []),
     "",
     "",
   ];

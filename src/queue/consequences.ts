@@ -37,16 +37,26 @@ export function reportFailures(
     reversePath,
     hostName: context.hostName,
     now: context.now,
-    failed: failed.map(({ recipient, outcome }) => ({
-      mailbox: recipient.mailbox,
-      status: outcome.status ?? outcome.reply?.status ?? "5.0.0",
-      reason: outcome.reason,
-      nextHop: outcome.nextHop,
-      reply: outcome.reply,
-      lastAttemptAt: context.now,
-    })),
+    failed: failed.map(({ recipient, outcome }) => {
+      const status = outcome.status ?? outcome.reply?.status ?? "5.0.0";
+      return {
+        mailbox: recipient.mailbox,
+        status,
+        // Paths, addresses and errors of ours are the operator's: the sender hears what the status says, and the peer's own words.
+        reason: senderReasons[status] ?? (outcome.reply ? "" : "It was refused."),
+        nextHop: outcome.nextHop,
+        reply: outcome.reply,
+        lastAttemptAt: context.now,
+      };
+    }),
   });
 }
+
+const senderReasons: Readonly<Record<string, string>> = {
+  "4.4.7": "It could not be delivered within the time allowed for it.",
+  "5.3.4": "The message is larger than the next server takes.",
+  "5.6.7": "The message needs SMTPUTF8, which the next server does not offer.",
+};
 
 export class Teller {
   readonly #tell: Tell;

@@ -123,7 +123,7 @@ function composeMessage(
   const users = random() < 0.2 ? ["ada", "grace"] : [["ada", "grace", "alan", "edsger"][Math.floor(random() * 4)]!];
   const bodyOctets =
     random() < 0.05 ? largeBodyOctets + Math.floor(random() * 200_000) : 200 + Math.floor(random() * 6_000);
-  const body = Buffer.from(`${marker}\r\n${filler.slice(0, bodyOctets)}\r\n`);
+  const body = Buffer.from(`${marker}\r\n${filler.slice(0, bodyOctets).trimEnd()}\r\n`);
   const header = [
     "From: Sender <sender@example.org>",
     `To: ${users.map((user) => `${user}@example.test`).join(", ")}`,

@@ -12,6 +12,9 @@ export function expectGolden(name: string, text: string): void {
 
 function matches(pattern: string | undefined, line: string): boolean {
   if (pattern === undefined) return false;
-  const source = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".*");
+  const source = pattern
+    .split("*")
+    .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
+    .join(".*");
   return new RegExp(`^${source}$`, "s").test(line);
 }

@@ -5,8 +5,8 @@ import { parse } from "smol-toml";
 import { describe, expect, test } from "vitest";
 import { nameOptions } from "../../../src/config/environment.ts";
 import { loadConfig } from "../../../src/config/load.ts";
+import { configTable } from "../../../src/config/option-table.ts";
 import { configJsonSchema, configReference } from "../../../src/config/reference.ts";
-import { configTable } from "../../../src/config/schema.ts";
 
 const root = join(import.meta.dirname, "../../..");
 const read = (path: string) => readFileSync(join(root, path), "utf8");

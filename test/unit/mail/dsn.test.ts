@@ -20,9 +20,18 @@ function failedAt(mailbox: string, facts: Partial<FailedRecipient> = {}): Failed
   };
 }
 
-function report(sample: SampleMessage = {}, failed: readonly FailedRecipient[] = [failedAt("grace@example.test")]): Message {
+function report(
+  sample: SampleMessage = {},
+  failed: readonly FailedRecipient[] = [failedAt("grace@example.test")],
+): Message {
   const original = createSampleMessage(sample);
-  return createFailureReport({ original, reversePath: original.envelope.reversePath!, failed, hostName: "mail.example.test", now });
+  return createFailureReport({
+    original,
+    reversePath: original.envelope.reversePath!,
+    failed,
+    hostName: "mail.example.test",
+    now,
+  });
 }
 
 async function textOf(message: Message): Promise<string> {
@@ -36,15 +45,30 @@ describe("createFailureReport", () => {
       why: "two recipients: one given up without a word, one refused here",
       name: "dsn-two-recipients.eml",
       failed: [
-        failedAt("grace@example.test", { status: "4.4.7", reason: "given up after 240 attempts; Cannot talk to relay.example:25: Connection timeout", reply: null }),
-        failedAt("jörg@bücher.example", { status: "5.6.7", reason: "the address needs SMTPUTF8, which relay.example:25 does not offer", reply: null }),
+        failedAt("grace@example.test", {
+          status: "4.4.7",
+          reason: "It could not be delivered within the time allowed for it.",
+          reply: null,
+        }),
+        failedAt("jörg@bücher.example", {
+          status: "5.6.7",
+          reason: "The message needs SMTPUTF8, which the next server does not offer.",
+          reply: null,
+        }),
       ],
     },
     {
       why: "a message in another charset, and a peer with a lot to say",
       name: "dsn-eight-bit.eml",
-      sample: { from: "jörg@sender.example", data: "From: jörg@sender.example\r\nSubject: Grüße\r\nX-Long: a\r\n b\r\n\r\nbody\r\n" },
-      failed: [failedAt("grace@example.test", { reply: { code: 554, status: "5.7.1", text: `für immer nein ${"word ".repeat(30)}` } })],
+      sample: {
+        from: "jörg@sender.example",
+        data: "From: jörg@sender.example\r\nSubject: Grüße\r\nX-Long: a\r\n b\r\n\r\nbody\r\n",
+      },
+      failed: [
+        failedAt("grace@example.test", {
+          reply: { code: 554, status: "5.7.1", text: `für immer nein ${"word ".repeat(30)}` },
+        }),
+      ],
     },
   ];
   test.each(goldens)("is as the golden file has it: $why", async ({ name, sample, failed }) => {
@@ -60,16 +84,26 @@ describe("createFailureReport", () => {
   });
 
   test("has CRLF line ends only, in lines of at most 998 octets", async () => {
-    const text = await textOf(report({}, [failedAt("grace@example.test", { reply: { code: 550, status: undefined, text: "word ".repeat(400) } })]));
+    const text = await textOf(
+      report({}, [
+        failedAt("grace@example.test", { reply: { code: 550, status: undefined, text: "word ".repeat(400) } }),
+      ]),
+    );
     expect(text.replaceAll("\r\n", "")).not.toMatch(/[\r\n]/);
     expect(Math.max(...text.split("\r\n").map((line) => Buffer.byteLength(line)))).toBeLessThanOrEqual(998);
   });
 
   test("is a multipart/report that a reader takes apart", async () => {
     const parsed = await simpleParser(await readMessage(report()), { keepDeliveryStatus: true });
-    expect(parsed.headers.get("content-type")).toMatchObject({ value: "multipart/report", params: { "report-type": "delivery-status" } });
+    expect(parsed.headers.get("content-type")).toMatchObject({
+      value: "multipart/report",
+      params: { "report-type": "delivery-status" },
+    });
     expect(parsed.text).toContain("<grace@example.test>");
-    expect(parsed.attachments.map(({ contentType }) => contentType)).toEqual(["message/delivery-status", "text/rfc822-headers"]);
+    expect(parsed.attachments.map(({ contentType }) => contentType)).toEqual([
+      "message/delivery-status",
+      "text/rfc822-headers",
+    ]);
     expect(parsed.attachments[1]!.content.toString()).toContain("Subject: Hello");
   });
 
@@ -80,7 +114,10 @@ describe("createFailureReport", () => {
   });
 
   const hostile: { why: string; reply?: string; subject?: string; reason?: string }[] = [
-    { why: "a peer that writes fields of its own", reply: "no\r\nAction: delivered\r\n\r\nFinal-Recipient: rfc822; eve@x.example" },
+    {
+      why: "a peer that writes fields of its own",
+      reply: "no\r\nAction: delivered\r\n\r\nFinal-Recipient: rfc822; eve@x.example",
+    },
     { why: "a peer that writes a boundary", reply: "no\r\n--=_0\r\nContent-Type: text/html" },
     { why: "a reason with line ends", reason: "a\r\nb\nc\rd\0e" },
     { why: "a subject with an encoded line end", subject: "=?utf-8?q?a=0D=0ABcc:_eve=40x.example?=" },

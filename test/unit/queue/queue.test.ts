@@ -330,8 +330,26 @@ describe("Queue: giving up", () => {
     expect(report.envelope.reversePath).toBeNull();
     const text = (await readMessage(report)).toString();
     expect(text).toContain("Status: 4.4.7");
-    expect(text).toMatch(/given up after \d+\s+attempts/);
+    expect(text).toContain("451 4.3.0 later");
     expect(clock.nextAt).toBeUndefined();
+  });
+
+  test("a report tells the sender nothing of this server's inside; the log tells the operator", async () => {
+    const clock = createFakeClock();
+    const spool = createMemorySpool();
+    await spool.accept([createSampleMessage({ receivedAt: clock.now() - 30 * day })], clock.now());
+    const inside: Answer = { kind: "deferred", reason: "cannot write to the Maildir: ENOSPC, open '/srv/mail/inside'" };
+    const { queue, attempts, log } = setUp({
+      spool,
+      clock,
+      answers: [(work) => outcomesOf(work, work.message.envelope.reversePath ? inside : {})],
+    });
+    await queue.start();
+    await clock.advance(day);
+    const text = (await readMessage(attempts.at(-1)!.message)).toString();
+    expect(text).toContain("It could not be delivered within the time allowed for it.");
+    expect(text).not.toMatch(/inside|Maildir|ENOSPC/);
+    expect(log.of("delivery.failed")[0]!.fields.outcome).toContain("/srv/mail/inside");
   });
 
   test("mail that lay in a server that was off gets its eight attempts before age counts", async () => {

@@ -1,0 +1,5 @@
+// The same, awaited.
+// ends: script.cpu-limit
+export const onArrival = async (mail) => {
+  for (;;) await null;
+};

@@ -1,0 +1,4 @@
+// A file by its whole path.
+// ends: compile script.import
+import "/etc/passwd";
+export const onArrival = () => {};

@@ -1,0 +1,4 @@
+// A package.
+// ends: compile script.import
+import "left-pad";
+export const onArrival = () => {};

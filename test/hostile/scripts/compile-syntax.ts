@@ -1,0 +1,3 @@
+// No TypeScript.
+// ends: compile script.compile
+export const onArrival = (mail => {

@@ -1,0 +1,7 @@
+// The same, handed to the log.
+// ends: harmless
+export const onArrival = (mail, { log }) => {
+  let deep = {};
+  for (let i = 0; i < 200_000; i++) deep = { deep };
+  log.info(deep);
+};

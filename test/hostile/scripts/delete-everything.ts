@@ -1,0 +1,10 @@
+// A world without names.
+// ends: harmless
+export const onArrival = (mail) => {
+  for (const name of Object.getOwnPropertyNames(globalThis)) {
+    try {
+      delete globalThis[name];
+    } catch {}
+  }
+  mail.headers.set("X-Bare", "yes");
+};

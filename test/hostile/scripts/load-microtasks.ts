@@ -1,0 +1,5 @@
+// Microtasks at the top level.
+// ends: load script.cpu-limit
+const again = () => Promise.resolve().then(again);
+again();
+export const onArrival = () => {};

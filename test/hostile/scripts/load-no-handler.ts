@@ -1,0 +1,3 @@
+// Nothing to run.
+// ends: load script.exports
+export const rule = "";

@@ -1,0 +1,3 @@
+// An event that scripts do not handle.
+// ends: load script.exports
+export const onRcptTo = () => {};

@@ -1,0 +1,9 @@
+// More fields than any message has.
+// ends: script.action-limit
+export const onArrival = (mail) => {
+  for (let i = 0; i < 1_000_000; i++) {
+    try {
+      mail.headers.add("X-A", String(i));
+    } catch {}
+  }
+};

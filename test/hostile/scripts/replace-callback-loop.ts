@@ -1,0 +1,7 @@
+// Another.
+// ends: script.cpu-limit
+export const onArrival = (mail) => {
+  "x".replace(/x/, () => {
+    for (;;);
+  });
+};

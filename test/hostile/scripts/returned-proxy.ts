@@ -1,0 +1,7 @@
+// The same, returned.
+// ends: script.cpu-limit
+export const onArrival = (mail) => new Proxy({}, {
+  get() {
+    for (;;);
+  },
+});

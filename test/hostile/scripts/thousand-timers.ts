@@ -1,0 +1,5 @@
+// There are none.
+// ends: script.threw
+export const onArrival = (mail) => {
+  for (;;) setTimeout(() => {}, 0);
+};

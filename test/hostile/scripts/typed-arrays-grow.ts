@@ -1,0 +1,6 @@
+// Memory outside of the heap.
+// ends: script.heap-limit script.threw
+export const onArrival = (mail) => {
+  const all = [];
+  for (;;) all.push(new Uint8Array(16_000_000).fill(1));
+};
