@@ -13,6 +13,14 @@ import { compiledFileName, SourcePlaces } from "./source-place.ts";
 /** Answers what the guest asks in a run: a text, octets, null where octets are missing, false where it was asked too often. */
 export type HostAnswers = (ask: string, argument: string) => string | Buffer | null | false;
 
+export interface RunInput {
+  readonly mailJson: string;
+  readonly stepJson: string;
+  readonly cpuMs: number;
+  readonly clockMs: number;
+  readonly answers: HostAnswers;
+}
+
 /** What came of entering a script once. */
 export type Attempt =
   | { readonly kind: "answer"; readonly flags: string; readonly json: string }
@@ -65,14 +73,17 @@ export class ScriptIsolate {
     return Math.round((used_heap_size + externally_allocated_size) / 1024);
   }
 
-  /** One run, or one attempt at it where the guest misses octets. `answers` is revoked when this returns. */
-  run(input: { readonly mailJson: string; readonly stepJson: string; readonly cpuMs: number; readonly answers: HostAnswers }): Attempt {
-    const { cpuMs } = input;
+  /**
+   * One run, or one attempt at it where the guest misses octets. `answers` is revoked when this returns. It is stopped after `clockMs` on the
+   * clock, which is what V8 can be told; `cpuMs` is what the fault then says.
+   */
+  run(input: RunInput): Attempt {
+    const { cpuMs, clockMs } = input;
     this.#answers = input.answers;
     const before = performance.now();
     try {
-      let text = this.#guest.start.applySync(undefined, [input.mailJson, input.stepJson], { timeout: Math.ceil(cpuMs) });
-      if (text === "") text = this.#guest.poll.applySync(undefined, [], { timeout: Math.max(1, Math.ceil(cpuMs - (performance.now() - before))) });
+      let text = this.#guest.start.applySync(undefined, [input.mailJson, input.stepJson], { timeout: Math.ceil(clockMs) });
+      if (text === "") text = this.#guest.poll.applySync(undefined, [], { timeout: Math.max(1, Math.ceil(clockMs - (performance.now() - before))) });
       if (text === "") return this.#neverSettled();
       const bar = text.indexOf("|");
       return { kind: "answer", flags: text.slice(0, bar), json: text.slice(bar + 1) };

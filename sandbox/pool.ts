@@ -43,13 +43,15 @@ const watchMs = 100;
 const parsingMsMax = 4_000;
 const startMsMax = 20_000;
 const restartDelayMsMax = 5_000;
+/** Quiet time after the start before a spare process is made: what ends soon never needs one. */
+const spareDelayMs = 1_000;
 /** A job that no process takes for so long is given up. */
 const unstartedMsMax = 15_000;
 
 interface Lane {
   readonly child: ChildProcess;
-  readonly startedMs: number;
   isReady: boolean;
+  startMs: number;
   /** Jobs in the order the process takes them; the first computes. */
   readonly order: Job[];
   /** Since when the first computes. */
@@ -62,11 +64,15 @@ interface Lane {
 export class Pool {
   readonly #options: PoolOptions;
   readonly #lanes = new Set<Lane>();
+  /** A process with nothing to do, which takes the place of one that is gone: no job waits for a process to start. */
+  #spare: Lane | undefined;
+  /** Those that do not work yet, the spare one among them. */
+  readonly #starting = new Set<Lane>();
   readonly #unstarted = new Map<Job, number>();
   #watch: NodeJS.Timeout | undefined;
   #failures = 0;
   #closed = false;
-  readonly #restarts = new Set<NodeJS.Timeout>();
+  readonly #timers = new Set<NodeJS.Timeout>();
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -75,15 +81,23 @@ export class Pool {
   /** Resolves when every process has said that it is ready. Rejects where one cannot be started. */
   async start(): Promise<void> {
     await Promise.all(
-      Array.from({ length: this.#options.processes }, () => new Promise<void>((resolve, reject) => this.#open(resolve, reject))),
+      Array.from({ length: this.#options.processes }, async () => {
+        const { promise, resolve, reject } = Promise.withResolvers<void>();
+        const lane = this.#open(() => {
+          this.#enter(lane);
+          resolve();
+        }, reject);
+        await promise;
+      }),
     );
+    this.#after(spareDelayMs, () => this.#openSpare());
   }
 
   /** Gives a job to the process with the least to do. */
   submit(job: Job): void {
     let best: Lane | undefined;
     for (const lane of this.#lanes) {
-      if (lane.isReady && (!best || load(lane) < load(best))) best = lane;
+      if (!best || load(lane) < load(best)) best = lane;
     }
     if (best) this.#give(best, job);
     else this.#unstarted.set(job, performance.now());
@@ -92,69 +106,90 @@ export class Pool {
 
   /** Gives a job to each process that is ready now. */
   submitToAll(create: () => Job): void {
-    const ready = [...this.#lanes].filter((lane) => lane.isReady);
-    if (ready.length === 0) this.submit(create());
-    for (const lane of ready) this.#give(lane, create());
+    if (this.#lanes.size === 0) this.submit(create());
+    for (const lane of this.#lanes) this.#give(lane, create());
     this.#watchOn();
   }
 
   /** A frame that asks for nothing, to every process. */
   tellAll(message: ToChild): void {
     const frame = encodeFrame(JSON.stringify(message));
-    for (const lane of this.#lanes) if (lane.isReady) lane.child.send(frame);
+    for (const lane of this.#lanes) lane.child.send(frame);
   }
 
   /** Ends every process; resolves when they are gone. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#watch);
-    for (const timer of this.#restarts) clearTimeout(timer);
+    for (const timer of this.#timers) clearTimeout(timer);
     for (const job of this.#unstarted.keys()) job.onError(new Error("The sandbox is closed"));
     this.#unstarted.clear();
-    await Promise.all([...this.#lanes].map((lane) => lane.child.close()));
+    await Promise.all([...this.#lanes, ...this.#starting].map((lane) => lane.child.close()));
   }
 
-  #open(onReady: () => void, onFailure: (error: Error) => void): void {
+  /** Starts a process. Exactly one of the two is called, unless it is closed before. */
+  #open(onReady: () => void, onFailure: (error: Error) => void): Lane {
     const startedMs = performance.now();
-    let settled = false;
-    const lane: Lane = {
-      child: new ChildProcess(
-        {
-          onMessage: (message, tail) => {
-            if (message.t !== "ready") return this.#take(lane, message, tail);
-            if (lane.isReady) throw new ProtocolError("Ready twice");
-            settled = true;
-            clearTimeout(deadline);
-            this.#ready(lane);
-            onReady();
-          },
-          onEnd: (end) => {
-            clearTimeout(deadline);
-            this.#ended(lane, end);
-            if (!settled) onFailure(new Error(`A sandbox process did not start: ${end.reason}`));
-          },
+    const child = new ChildProcess(
+      {
+        onMessage: (message, tail) => {
+          if (message.t !== "ready") return this.#take(lane, message, tail);
+          if (lane.isReady) throw new ProtocolError("Ready twice");
+          clearTimeout(deadline);
+          lane.isReady = true;
+          lane.startMs = Math.round(performance.now() - startedMs);
+          this.#failures = 0;
+          onReady();
         },
-        this.#options.childFile,
-      ),
-      startedMs,
-      isReady: false,
-      order: [],
-      headSinceMs: 0,
-      aside: new Set(),
-      parsing: new Map(),
-    };
-    const deadline = setTimeout(() => lane.child.kill("wall-limit", "not ready in time"), startMsMax);
-    this.#lanes.add(lane);
+        onEnd: (end) => {
+          clearTimeout(deadline);
+          this.#ended(lane, end);
+          if (lane.isReady) return;
+          this.#failures++;
+          onFailure(new Error(`A sandbox process did not start: ${end.reason}`));
+        },
+      },
+      this.#options.childFile,
+    );
+    const lane: Lane = { child, isReady: false, startMs: 0, order: [], headSinceMs: 0, aside: new Set(), parsing: new Map() };
+    const deadline = setTimeout(() => child.kill("wall-limit", "not ready in time"), startMsMax);
+    this.#starting.add(lane);
+    return lane;
   }
 
-  #ready(lane: Lane): void {
-    lane.isReady = true;
-    this.#failures = 0;
-    this.#options.onNotice({ kind: "started", pid: lane.child.pid, startMs: Math.round(performance.now() - lane.startedMs) });
+  /** From now on jobs are given to it. */
+  #enter(lane: Lane): void {
+    this.#starting.delete(lane);
+    this.#lanes.add(lane);
+    this.#options.onNotice({ kind: "started", pid: lane.child.pid, startMs: lane.startMs });
     for (const frame of this.#options.firstFrames()) lane.child.send(frame);
     const waiting = [...this.#unstarted.keys()];
     this.#unstarted.clear();
     for (const job of waiting) this.submit(job);
+  }
+
+  #openSpare(): void {
+    if (this.#closed || this.#spare) return;
+    const lane = this.#open(
+      () => {
+        // Short of a process meanwhile: it is no spare, but the next one.
+        if (this.#lanes.size < this.#options.processes) this.#promote();
+      },
+      () => {
+        if (this.#spare === lane) this.#spare = undefined;
+        this.#after(restartDelayMs(this.#failures), () => this.#openSpare());
+      },
+    );
+    this.#spare = lane;
+  }
+
+  /** Puts the spare process to work and makes another. */
+  #promote(): void {
+    const lane = this.#spare;
+    if (!lane?.isReady) return this.#openSpare();
+    this.#spare = undefined;
+    this.#enter(lane);
+    this.#openSpare();
   }
 
   #give(lane: Lane, job: Job): void {
@@ -214,15 +249,17 @@ export class Pool {
   }
 
   #ended(lane: Lane, end: ChildEnd): void {
-    this.#lanes.delete(lane);
-    if (lane.child.pid !== 0) {
+    const worked = this.#lanes.delete(lane);
+    this.#starting.delete(lane);
+    if (this.#spare === lane) this.#spare = undefined;
+    if (worked && !this.#closed) {
       const { pid } = lane.child;
-      if (end.killed) this.#options.onNotice({ kind: "killed", pid, reason: end.killed });
-      else if (!this.#closed) this.#options.onNotice({ kind: "died", pid, reason: end.reason });
+      this.#options.onNotice(end.killed ? { kind: "killed", pid, reason: end.killed } : { kind: "died", pid, reason: end.reason });
     }
-    if (!lane.isReady) this.#failures++;
-    // One that never was ready is the business of whoever opened it.
-    if (!this.#closed && lane.isReady) this.#reopen();
+    if (!this.#closed && lane.isReady) {
+      if (worked) this.#promote();
+      else this.#openSpare();
+    }
     const [head, ...rest] = lane.order;
     // A process that was reading texts may have been stuck in that: then nobody's script is to blame yet.
     const wasParsing = lane.parsing.size > 0;
@@ -237,18 +274,13 @@ export class Pool {
     else job.onEnd(end, blamed);
   }
 
-  #reopen(): void {
-    const delayMs = this.#failures === 0 ? 0 : Math.min(restartDelayMsMax, 50 * 2 ** Math.min(this.#failures, 10));
+  #after(delayMs: number, work: () => void): void {
     const timer = setTimeout(() => {
-      this.#restarts.delete(timer);
-      this.#open(
-        () => {},
-        () => {
-          if (!this.#closed) this.#reopen();
-        },
-      );
+      this.#timers.delete(timer);
+      work();
     }, delayMs);
-    this.#restarts.add(timer);
+    timer.unref();
+    this.#timers.add(timer);
   }
 
   #watchOn(): void {
@@ -283,4 +315,8 @@ export class Pool {
 
 function load(lane: Lane): number {
   return lane.order.length + lane.aside.size + lane.parsing.size;
+}
+
+function restartDelayMs(failures: number): number {
+  return Math.min(restartDelayMsMax, 50 * 2 ** Math.min(failures, 10));
 }

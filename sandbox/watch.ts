@@ -39,7 +39,9 @@ export async function watchScripts(options: {
     ignored: (path, stats) => isIgnored(relative(real, path), stats?.isFile() === true),
   });
   watcher.on("all", (event, path) => {
-    if (event === "add" || event === "change" || event === "unlink") burst.add(join(root, relative(real, path)));
+    // A link to a folder is told of like a file: it is none of a script's files, whatever it leads to.
+    const isFileEvent = event === "add" || event === "change" || event === "unlink";
+    if (isFileEvent && watchedName.test(path)) burst.add(join(root, relative(real, path)));
   });
   await ready(watcher);
   return {

@@ -249,7 +249,8 @@ async function prepareFolders({ data, delivery, scripts }: Config): Promise<void
       await makeFolderDurably(folder);
       await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     } catch (error) {
-      throw new Fault("data.unusable", `Cannot use the folder ${folder}: ${describeFileError(error)}`, { cause: error });
+      const why = (error as NodeJS.ErrnoException).code === "ENOENT" ? "it cannot be made" : describeFileError(error);
+      throw new Fault("data.unusable", `Cannot use the folder ${folder}: ${why}`, { cause: error });
     }
   }
   const found = await stat(scripts.folder).catch((error: unknown) => {

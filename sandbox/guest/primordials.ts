@@ -60,8 +60,11 @@ export function jsonOf(value: unknown): string {
   return typeof text === "string" ? text : "";
 }
 
+const nonAscii = /[^\x00-\x7f]/;
+
 /** Octets of the text in UTF-8, counted no further than `max`. */
 export function octetsOf(text: string, max: number): number {
+  if (text.length > max || !matches(nonAscii, text)) return text.length;
   let octets = 0;
   for (let i = 0; i < text.length && octets <= max; i++) {
     const code = codeAt(text, i);
@@ -73,6 +76,7 @@ export function octetsOf(text: string, max: number): number {
 /** As much of the text as fits into so many octets of UTF-8. */
 export function cutToOctets(text: string, max: number): string {
   if (text.length * 3 <= max) return text;
+  if (!matches(nonAscii, slice(text, 0, max))) return slice(text, 0, max);
   let octets = 0;
   for (let i = 0; i < text.length; i++) {
     const code = codeAt(text, i);

@@ -87,11 +87,11 @@ export async function serveAdmin({ view, address, port, hosts }: AdminOptions): 
     const code = (error as NodeJS.ErrnoException).code;
     const why =
       code === "EADDRINUSE"
-        ? "the port is in use"
+        ? "another program uses this port"
         : code === "EACCES"
           ? "this user may not open the port"
           : describeThrown(error);
-    throw new Fault("listen.failed", `Cannot listen on ${address} port ${port} for the admin port: ${why}`, {
+    throw new Fault("listen.failed", `Cannot listen on ${address}:${port} (admin port): ${why}`, {
       cause: error,
       facts: { address, port },
     });

@@ -6,7 +6,7 @@
 /** Name of the control socket in the data folder. */
 export const controlSocketName = "control.sock";
 
-export interface ScriptFaultView {
+interface ScriptFaultView {
   readonly code: string;
   readonly message: string;
   /** `scripts/x.ts:12:7` where it is known. */
@@ -90,7 +90,7 @@ export interface ListenerView {
   readonly role: string;
 }
 
-export interface StatusView {
+interface StatusView {
   readonly version: string;
   readonly pid: number;
   /** RFC 3339. */
@@ -104,7 +104,7 @@ export interface StatusView {
   readonly draining: boolean;
 }
 
-export interface Readiness {
+interface Readiness {
   readonly ready: boolean;
   /** One sentence each; empty where it is ready. */
   readonly reasons: readonly string[];

@@ -1,7 +1,7 @@
 /** `onarrival config check`, `show` and `schema`: the configuration as the server would see it. Safe beside a running server. */
 import { environmentName, nameOptions } from "../config/environment.ts";
-import { formatProblem, problemsOf } from "../config/load.ts";
 import { configTable } from "../config/option-table.ts";
+import { formatProblem, problemsOf } from "../config/problem.ts";
 import { configJsonSchema, formatConfig } from "../config/reference.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { loadSettings, type SettingsFlags } from "./settings.ts";

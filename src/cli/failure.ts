@@ -1,5 +1,5 @@
 /** The one place of the command line that turns what was thrown into words on standard error and an exit status. */
-import { formatProblem, problemsOf } from "../config/load.ts";
+import { formatProblem, problemsOf } from "../config/problem.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { plain, type Terminal } from "./terminal.ts";

@@ -7,7 +7,7 @@ import { join, relative, resolve } from "node:path";
 import { UsageError } from "./failure.ts";
 
 /** Octets of one message; a larger one is not read. */
-export const messageOctetsMax = 128 * 1024 * 1024;
+const messageOctetsMax = 128 * 1024 * 1024;
 const readOctets = 1024 * 1024;
 const messagesMax = 1_000_000;
 const separatorOctetsMax = 512;

@@ -32,7 +32,8 @@ export async function main(argv: readonly string[]): Promise<ExitStatus> {
 
 type Done = (status: ExitStatus) => void;
 
-function createProgram(context: CommandContext, done: Done): Command {
+/** Every verb with its flags and its help. `done` is told how the verb that ran has ended. */
+export function createProgram(context: CommandContext, done: Done): Command {
   const { out, err } = context.terminal;
   const program = new Command("onarrival")
     .description("A mail transfer agent whose behaviour is written in TypeScript.")

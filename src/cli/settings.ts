@@ -23,14 +23,7 @@ export function loadSettings(flags: SettingsFlags, { terminal, env, cwd }: Comma
 }
 
 /** The flags as dotted keys of the configuration. @throws {UsageError} */
-export function flagsByKey({
-  data,
-  scripts,
-  smtpPort,
-  adminPort,
-  logLevel,
-  set = [],
-}: SettingsFlags): Record<string, string> {
+function flagsByKey({ data, scripts, smtpPort, adminPort, logLevel, set = [] }: SettingsFlags): Record<string, string> {
   const named = {
     data,
     "scripts.folder": scripts,

@@ -47,31 +47,27 @@ export async function test(args: readonly string[], flags: TestFlags, context: C
   const { config } = loadSettings(flags, context);
   const session = readSession(flags, config);
   const limits: ScriptLimits = { ...defaultLimits, ...config.scripts.limits };
+  const inputs: Inputs = { context, script, mail, stdin: once(() => readStdin(context)) };
+  // What can be wrong with the command is found before anything is started.
+  const sources = await findMail(inputs);
   const sandbox = await Sandbox.start({ processes: 1, limits, rssMiBMax: config.scripts.rssMiBMax });
-  const bench: Bench = {
-    flags,
-    context,
-    config,
-    session,
-    limits,
-    sandbox,
-    script,
-    mail,
-    stdin: once(() => readStdin(context)),
-  };
+  const bench: Bench = { ...inputs, flags, config, session, limits, sandbox };
   try {
     let startedAt = Date.now();
-    let round = await runOnce(bench);
+    let round = await runOnce(bench, sources);
     while (flags.watch) {
       context.terminal.err.write(context.terminal.err.paint("dim", "Watching; Ctrl-C ends.\n"));
       await watchFiles(round.watched, startedAt);
       if (!flags.json) context.terminal.out.write("\n");
       startedAt = Date.now();
-      round = await runOnce(bench).catch((error: unknown) => {
-        // A file that is gone for the moment is back with the next save.
-        if (!(error instanceof UsageError)) throw error;
-        return { status: reportFailure(error, context.terminal), watched: round.watched };
-      });
+      const { watched } = round;
+      round = await findMail(inputs)
+        .then((found) => runOnce(bench, found))
+        .catch((error: unknown) => {
+          // A file that is gone for the moment is back with the next save.
+          if (!(error instanceof UsageError)) throw error;
+          return { status: reportFailure(error, context.terminal), watched };
+        });
     }
     return round.status;
   } finally {
@@ -80,16 +76,19 @@ export async function test(args: readonly string[], flags: TestFlags, context: C
   }
 }
 
-interface Bench {
-  readonly flags: TestFlags;
+interface Inputs {
   readonly context: CommandContext;
+  readonly script: string | undefined;
+  readonly mail: readonly string[];
+  readonly stdin: () => Promise<Buffer>;
+}
+
+interface Bench extends Inputs {
+  readonly flags: TestFlags;
   readonly config: Config;
   readonly session: TestSession;
   readonly limits: ScriptLimits;
   readonly sandbox: Sandbox;
-  readonly script: string | undefined;
-  readonly mail: readonly string[];
-  readonly stdin: () => Promise<Buffer>;
 }
 
 /** What is tested: one script that can run or cannot, or the whole list. */
@@ -102,12 +101,22 @@ interface Prepared {
   readonly close: () => Promise<void>;
 }
 
-async function runOnce(bench: Bench): Promise<{ readonly status: ExitStatus; readonly watched: readonly string[] }> {
+/** The messages, one at least; and the script is there. @throws {UsageError} */
+async function findMail({ context: { cwd }, script, mail, stdin }: Inputs): Promise<MailSource[]> {
+  if (script !== undefined && !existsSync(resolve(cwd, script))) {
+    throw new UsageError(`Cannot read the script ${script}: there is no such file`);
+  }
+  const sources = await listMail(mail, { cwd, stdin });
+  if (sources.length > 0) return sources;
+  throw new UsageError(`There is no message in ${mail.join(", ")}: expected .eml or .mbox files, or a Maildir`);
+}
+
+async function runOnce(
+  bench: Bench,
+  sources: readonly MailSource[],
+): Promise<{ readonly status: ExitStatus; readonly watched: readonly string[] }> {
   const { flags, context, session } = bench;
   const { out } = context.terminal;
-  const sources = await listMail(bench.mail, { cwd: context.cwd, stdin: bench.stdin });
-  if (sources.length === 0)
-    throw new UsageError(`There is no message in ${bench.mail.join(", ")}: expected .eml or .mbox files, or a Maildir`);
   const tester = new Tester(bench);
   const prepared = await prepare(bench, tester);
   const progress = new Progress(context.terminal, { what: "messages", total: sources.length });
@@ -167,7 +176,6 @@ async function prepare(bench: Bench, tester: Tester): Promise<Prepared> {
     };
   }
   const file = resolve(context.cwd, script);
-  if (!existsSync(file)) throw new UsageError(`Cannot read the script ${script}: there is no such file`);
   const root = rootOf(file, config.scripts.folder);
   const shared = { name: `${basename(root)}/${basename(file)}`, inputs: [file], close: async () => {} };
   try {
@@ -218,6 +226,12 @@ async function meetsExpectation(
     expected = JSON.parse(text);
   } catch {
     throw new UsageError(`Cannot read the expectation ${expectFile}: it is not JSON`, "--update writes it anew");
+  }
+  const expectedCount = Array.isArray(expected) ? expected.length : 1;
+  if (expectedCount !== results.length) {
+    throw new UsageError(
+      `Cannot compare: ${expectFile} is about ${expectedCount === 1 ? "1 message" : `${expectedCount} messages`}, and ${results.length} were tested`,
+    );
   }
   const differences = compare(expected, found);
   // With --json standard output is for results alone.

@@ -10,23 +10,12 @@ import { checkTogether } from "./agreement.ts";
 import { formatKey, type NamedOption, nameOptions, shortNames, unknownNames, withValue } from "./environment.ts";
 import { type KeyPath, locateKeys, type Places } from "./locate.ts";
 import { configTable } from "./option-table.ts";
+import { type ConfigProblem, formatProblem } from "./problem.ts";
 import { type Config, type ConfigValues, configOf } from "./schema.ts";
 import { type Finding, type Origin, readTable } from "./validate.ts";
 import { nearestWord } from "./value.ts";
 
-export const configFileName = "onarrival.toml";
-
-export interface ConfigProblem {
-  /** The file, or the flag or environment name the value came from. */
-  readonly file: string;
-  /** From 1; null where the value is not from the file. */
-  readonly line: number | null;
-  readonly column: number | null;
-  readonly key: string;
-  readonly message: string;
-  /** What was probably meant. */
-  readonly nearest: string | null;
-}
+const configFileName = "onarrival.toml";
 
 export interface LoadedConfig {
   readonly config: Config;
@@ -120,19 +109,6 @@ export function loadConfig({ path, flags = {}, env, cwd }: LoadOptions): LoadedC
         `${name} is in the environment and names no option${nearest ? `; did you mean ${nearest}?` : ""}`,
     ),
   };
-}
-
-/** A problem in one line: `onarrival.toml:12:3: listeners.mx.port: expected …; did you mean …?` */
-export function formatProblem({ file, line, column, key, message, nearest }: ConfigProblem): string {
-  const place = line === null ? file : `${file}:${line}:${column}`;
-  return `${place}: ${key === "" ? "" : `${key}: `}${message}${nearest === null ? "" : `; did you mean ${JSON.stringify(nearest)}?`}`;
-}
-
-/** The problems a `config.invalid` fault carries; none for any other. */
-export function problemsOf(thrown: unknown): readonly ConfigProblem[] {
-  if (!(thrown instanceof Fault) || thrown.code !== "config.invalid") return [];
-  // Only this file throws the code, always with these facts.
-  return (thrown.facts.problems ?? []) as readonly ConfigProblem[];
 }
 
 function findFile(path: string | undefined, cwd: string): string | null {

@@ -3,7 +3,7 @@
  * The text has been parsed before, so it is valid TOML 1.0; anything the scanner does not know ends the scan, and later keys have no place.
  */
 
-export interface Place {
+interface Place {
   /** From 1. */
   readonly line: number;
   /** From 1, in characters. */
@@ -35,7 +35,7 @@ export function locateKeys(toml: string): Places {
   };
 }
 
-export function placeAt(text: string, offset: number): Place {
+function placeAt(text: string, offset: number): Place {
   const before = text.slice(0, offset);
   return { line: before.split("\n").length, column: offset - before.lastIndexOf("\n") };
 }

@@ -28,7 +28,7 @@ export interface ListenerConfig {
   };
 }
 
-export interface SmarthostConfig {
+interface SmarthostConfig {
   readonly host: string;
   readonly port: number;
   readonly tls: "opportunistic" | "required" | "off";
@@ -37,7 +37,7 @@ export interface SmarthostConfig {
   readonly passwordFile?: string;
 }
 
-export interface SinkConfig {
+interface SinkConfig {
   /** Absolute path of the module. */
   readonly module: string;
   readonly export?: string;

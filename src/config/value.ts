@@ -6,7 +6,7 @@ import { isIP } from "node:net";
 import { normalizeDomain } from "../mail/mailbox.ts";
 
 /** What became of a raw value: the value the program uses, or what was expected instead. */
-export type Parsed<T> = { readonly value: T } | { readonly expected: string; readonly nearest?: string };
+type Parsed<T> = { readonly value: T } | { readonly expected: string; readonly nearest?: string };
 
 export interface ValueKind<T> {
   /** What a value is, in words: `a size such as "25MiB"`. */

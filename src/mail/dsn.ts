@@ -60,7 +60,7 @@ export function createFailureReport(facts: {
 }
 
 /** A date as header fields have it, in UTC. RFC 5322 §3.3. */
-export function formatReportDate(at: number): string {
+function formatReportDate(at: number): string {
   return new Date(at).toUTCString().replace("GMT", "+0000");
 }
 

@@ -25,7 +25,7 @@ export function reportFailures(
   const { reversePath } = message.envelope;
   if (reversePath === null) {
     context.log.warn("dsn.suppressed", {
-      messageId: message.id,
+      message: message.id,
       reason: "the reverse-path is null",
       recipients: failed.map(({ recipient }) => formatMailbox(recipient.mailbox)),
       outcomes: failed.map(({ outcome }) => describeOutcome(outcome)),
@@ -84,7 +84,7 @@ export class Teller {
       attempts: update.attempts,
       outcome: words,
     };
-    const fields = { messageId, ...facts };
+    const fields = { message: messageId, ...facts };
     if (outcome.kind === "delivered") this.#log.info("delivery.delivered", fields);
     else if (outcome.kind === "failed") this.#log.warn("delivery.failed", fields);
     else

@@ -219,7 +219,7 @@ export class Queue {
     const nextAt = this.#lanes.startDue(now, (item, freePlace) => {
       const run = this.#attempt(item)
         .catch((error: unknown) =>
-          this.#log.error("queue.failed", { messageId: item.messageId, reason: describeThrown(error) }),
+          this.#log.error("queue.failed", { message: item.messageId, reason: describeThrown(error) }),
         )
         .finally(() => {
           this.#running.delete(run);
@@ -270,7 +270,7 @@ export class Queue {
     try {
       message = this.#cache.take(messageId) ?? (await this.#spool.load(messageId));
       if (!message) {
-        this.#log.error("queue.message-missing", { messageId });
+        this.#log.error("queue.message-missing", { message: messageId });
         this.#items.delete(messageId);
         return;
       }
@@ -279,7 +279,7 @@ export class Queue {
     } catch (error) {
       const reason = describeThrown(error);
       this.#log.error("delivery.threw", {
-        messageId,
+        message: messageId,
         attemptId,
         reason,
         fault: error instanceof Fault ? error.code : undefined,
@@ -326,7 +326,7 @@ export class Queue {
       this.#teller.track(messageId, "finished");
     }
     if (!report) return;
-    this.#log.info("dsn.queued", { messageId, reportId: report.id, to: item.reversePath });
+    this.#log.info("dsn.queued", { message: messageId, report: report.id, to: item.reversePath });
     this.#teller.track(messageId, "reported", { reportId: report.id });
     this.enqueue(report);
   }
@@ -344,7 +344,7 @@ export class Queue {
         return true;
       } catch (error) {
         const code = error instanceof Fault ? error.code : undefined;
-        this.#log.error("queue.record-failed", { messageId, reason: describeThrown(error), fault: code });
+        this.#log.error("queue.record-failed", { message: messageId, reason: describeThrown(error), fault: code });
         if (code === "spool.unknown-message") this.#items.delete(messageId);
         if (code === "spool.unknown-message" || code === "spool.closed" || this.#state === "stopping") return false;
       }

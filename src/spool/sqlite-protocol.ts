@@ -22,7 +22,7 @@ export interface Batch {
   readonly operations: readonly Operation[];
   readonly octets: ArrayBuffer;
 }
-export interface Close {
+interface Close {
   readonly kind: "close";
 }
 export type ToWorker = Batch | Close;
@@ -61,6 +61,8 @@ export type FromWorker =
   | { readonly kind: "opened"; readonly counts: SpoolCounts; readonly recovery: Recovery }
   | { readonly kind: "refused"; readonly fault: StoredFault }
   | { readonly kind: "results"; readonly results: readonly Result[]; readonly counts: SpoolCounts }
+  /** The disk failed: every operation fails until the next start. */
+  | { readonly kind: "broken"; readonly fault: StoredFault }
   | { readonly kind: "checkpoint-failed"; readonly fault: StoredFault }
   | { readonly kind: "closed" };
 

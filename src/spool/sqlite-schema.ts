@@ -1,9 +1,10 @@
 /** The spool's database: how it is opened, what is in it, which version of that this program knows. */
+import { closeSync, fsyncSync, ftruncateSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { describeThrown, Fault } from "../platform/fault.ts";
 
 /** Counts up with every change of the tables; a database of a later version is refused, never guessed at. */
-export const schemaVersion = 1;
+const schemaVersion = 1;
 
 const schema = `
 CREATE TABLE message (
@@ -93,6 +94,40 @@ export function databaseFault(work: string, error: unknown): Fault {
 /** Whether the disk failed us: nothing this process read or wrote through the database can be trusted from then on. */
 export function isIoError(error: unknown): boolean {
   return resultCode(error) === ioError;
+}
+
+/** The log's header, and what stands before each page in it, in octets. https://www.sqlite.org/fileformat2.html#the_write_ahead_log */
+const walHeaderOctets = 32;
+const walFrameOctets = 24;
+
+/**
+ * Ends the use of a database whose disk failed, without a trace of the commit that failed: its pages may stand in the log, commit mark and all, and the
+ * next start would take them for committed though their sender was told they were not (RELIABILITY P1). What was committed before stays. Never throws.
+ */
+export function abandonDatabase(database: DatabaseSync, path: string): void {
+  for (const step of [
+    () => database.isTransaction && database.exec("ROLLBACK"),
+    () => cutLog(database, path),
+    // Folds the log in and removes it, if the disk lets it.
+    () => database.close(),
+  ]) {
+    try {
+      step();
+    } catch {}
+  }
+}
+
+/** Cuts the log behind its last page that is committed. The log is no file with locks on it, so another descriptor does no harm. */
+function cutLog(database: DatabaseSync, path: string): void {
+  const committed = Number(database.prepare("PRAGMA wal_checkpoint(NOOP)").get()!.log);
+  const pageOctets = Number(database.prepare("PRAGMA page_size").get()!.page_size);
+  const log = openSync(`${path}-wal`, "r+");
+  try {
+    ftruncateSync(log, committed <= 0 ? 0 : walHeaderOctets + committed * (walFrameOctets + pageOctets));
+    fsyncSync(log);
+  } finally {
+    closeSync(log);
+  }
 }
 
 function readVersion(database: DatabaseSync): number {

@@ -9,7 +9,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { Fault } from "../platform/fault.ts";
 import { bodyFilePattern } from "./body-file.ts";
 import type { Batch, FromWorker, Recovery, Result, StoredFault, ToWorker, WorkerSetup } from "./sqlite-protocol.ts";
-import { databaseFault, isIoError, openDatabase } from "./sqlite-schema.ts";
+import { abandonDatabase, databaseFault, isIoError, openDatabase } from "./sqlite-schema.ts";
 import { createTables, type Effects, type Tables, type TakeOctets } from "./sqlite-tables.ts";
 
 /** Octets written to the log before it is folded into the database. */
@@ -20,6 +20,7 @@ const walOctetsPerOperation = 16 * 1024;
 const port = parentPort!;
 const { folder } = workerData as WorkerSetup;
 const bodiesFolder = join(folder, "bodies");
+const databasePath = join(folder, "spool.db");
 const holderPath = join(folder, "spool.pid");
 
 function start(): void {
@@ -27,7 +28,7 @@ function start(): void {
   let tables: Tables;
   let recovery: Recovery;
   try {
-    database = openDatabase(join(folder, "spool.db"), describeHolder);
+    database = openDatabase(databasePath, describeHolder);
     tables = createTables(database, bodiesFolder);
     writeFileSync(holderPath, `${process.pid}\n`);
     recovery = recoverBodies(tables);
@@ -61,6 +62,13 @@ function createStore(database: DatabaseSync, tables: Tables) {
   let walOctets = 0;
   /** Set by an I/O error, for good: after a failed sync the kernel may call lost pages clean, so only a fresh start is believed. */
   let broken: StoredFault | undefined;
+
+  function giveUp(fault: StoredFault): void {
+    if (broken) return;
+    broken = fault;
+    abandonDatabase(database, databasePath);
+    send({ kind: "broken", fault });
+  }
 
   function commitAll({ operations, octets }: Batch): Result[] {
     let at = 0;
@@ -102,11 +110,11 @@ function createStore(database: DatabaseSync, tables: Tables) {
         return commitAll(batch);
       } catch (error) {
         const fault = asData(databaseFault("commit to the spool", error));
-        if (isIoError(error)) broken = fault;
+        if (isIoError(error)) giveUp(fault);
         try {
-          if (database.isTransaction) rollback.run();
+          if (!broken && database.isTransaction) rollback.run();
         } catch (rollbackError) {
-          broken ??= asData(databaseFault("roll back", rollbackError));
+          giveUp(asData(databaseFault("roll back", rollbackError)));
         }
         return failAll(batch, fault);
       }
@@ -119,14 +127,13 @@ function createStore(database: DatabaseSync, tables: Tables) {
         database.exec("PRAGMA wal_checkpoint(PASSIVE)");
       } catch (error) {
         const fault = asData(databaseFault("fold the log into the spool", error));
-        if (isIoError(error)) broken = fault;
+        if (isIoError(error)) giveUp(fault);
         send({ kind: "checkpoint-failed", fault });
       }
     },
     close(): void {
-      // Closing folds the log in; a database that failed is left as it is, for the next start to recover.
-      if (broken) return;
-      database.close();
+      // Closing folds the log in.
+      if (!broken) database.close();
       unlinkQuietly(holderPath);
     },
   };

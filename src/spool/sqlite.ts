@@ -48,7 +48,7 @@ export async function openSqliteSpool(options: {
   const database = await openDatabaseThread({ folder }, log);
   const { orphansRemoved, bodiesMissing } = database.recovery;
   for (const { messageId, file } of bodiesMissing)
-    log.error("spool.body-missing", { messageId, file: join(bodiesFolder, file) });
+    log.error("spool.body-missing", { message: messageId, file: join(bodiesFolder, file) });
   log.info("spool.opened", {
     ...database.counts(),
     orphansRemoved,
@@ -190,6 +190,12 @@ async function openDatabaseThread(setup: WorkerSetup, log: Log) {
       case "results":
         counts = message.counts;
         settle(message.results);
+        break;
+      case "broken":
+        log.error("spool.broken", {
+          ...message.fault,
+          remedy: "mend the disk and restart: nothing is taken until then",
+        });
         break;
       case "checkpoint-failed":
         log.error("spool.checkpoint-failed", { ...message.fault });

@@ -7,7 +7,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from "node
 import { dirname, join } from "node:path";
 import { freePorts } from "../support/free-ports.ts";
 import { waitFor } from "../support/site.ts";
-import { findTool } from "../support/tools.ts";
+import { findTool, requireTool } from "../support/tools.ts";
 import { type Contender, Daemon } from "./contender.ts";
 
 export function postfixContender(): Contender {
@@ -16,7 +16,7 @@ export function postfixContender(): Contender {
     name: "Postfix + pymilter",
     facts:
       missing ??
-      `${execFileSync("postconf", ["-d", "-h", "mail_version"], { encoding: "utf8" }).trim()}, default settings, milter in ${python("import sys; print('Python', sys.version.split()[0])").stdout.trim()}`,
+      `${execFileSync(requireTool("postconf"), ["-d", "-h", "mail_version"], { encoding: "utf8" }).trim()}, default settings, milter in ${python("import sys; print('Python', sys.version.split()[0])").stdout.trim()}`,
     missing,
     async start({ folder, sinkPort }) {
       const [port] = await freePorts(1);

@@ -4,7 +4,7 @@
  * `node test/bench/relay.ts [--messages N] [--sessions N] [--rounds N] [--only NAME]`; bounded in time: four minutes in all.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, release, tmpdir } from "node:os";
+import { availableParallelism, cpus, loadavg, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -55,6 +55,7 @@ async function main(): Promise<void> {
   }
 
   const deadline = performance.now() + runMsMax;
+  const loadBefore = loadavg()[0] ?? 0;
   const folder = mkdtempSync(join(tmpdir(), "onarrival-bench-"));
   chmodSync(folder, 0o755); // A contender may run as another user and must come through.
   const mail = join(folder, "mail.txt");
@@ -102,7 +103,7 @@ async function main(): Promise<void> {
     if (process.env.BENCH_KEEP === undefined) rmSync(folder, { recursive: true, force: true });
     else print(`kept: ${folder}`);
   }
-  print(formatTable(lanes, { messages, sessions, notRun }));
+  print(formatTable(lanes, { messages, sessions, notRun, loadBefore }));
   if (lanes.every((lane) => lane.rounds.length === 0)) process.exitCode = 1;
 }
 
@@ -206,7 +207,13 @@ function formatTable(
     messages,
     sessions,
     notRun,
-  }: { readonly messages: number; readonly sessions: number; readonly notRun: readonly string[] },
+    loadBefore,
+  }: {
+    readonly messages: number;
+    readonly sessions: number;
+    readonly notRun: readonly string[];
+    readonly loadBefore: number;
+  },
 ): string {
   const rows = lanes
     .filter((lane) => lane.rounds.length > 0)
@@ -224,7 +231,7 @@ function formatTable(
     base === undefined ? "-" : `${(value / base).toFixed(2)}×`;
   const lines = [
     "",
-    `Relay: ${messages} messages of ${messageOctets} octets over ${sessions} sessions, one field added, durable queue, to smtp-sink. Medians of the rounds.`,
+    `Relay: ${messages} messages of ${messageOctets} octets over ${sessions} sessions, one field added, to smtp-sink; each as durable as it is by default. Medians of the rounds.`,
     `Machine: ${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? "unknown"}), Linux ${release()}, node ${process.versions.node}; generator and sink share the cores.`,
     "",
     `${"".padEnd(20)}${"delivered/s".padStart(12)}${"of ours".padStart(9)}${"accepted/s".padStart(12)}${"CPU ms/message".padStart(16)}${"of ours".padStart(9)}   delivered/s by round`,
@@ -235,6 +242,11 @@ function formatTable(
     "",
     ...rows.map((row) => `${row.name}: ${row.facts}`),
     ...notRun.map((line) => `NOT RUN: ${line}`),
+    ...(loadBefore > availableParallelism() / 2
+      ? [
+          `NOT QUIET: the load average was ${loadBefore.toFixed(1)} before the run; only the ratios are worth something.`,
+        ]
+      : []),
   ];
   return lines.join("\n");
 }

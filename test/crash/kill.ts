@@ -42,7 +42,11 @@ export async function runKills({
       windows.push({ from, to: Date.now() + 1 });
     };
     while (windows.length < kills) {
-      await sleep(100 + random() * 500);
+      // A kill hits a server at work: some messages in, then a moment of chance; where the machine is slow, after a while in any case.
+      const wanted = load.journal.accepted.length + 5 + Math.floor(random() * 35);
+      for (const end = performance.now() + 2_000; load.journal.accepted.length < wanted && performance.now() < end; )
+        await sleep(2);
+      await sleep(random() * 30);
       await killNow();
       if (windows.length % 10 === 5 && windows.length < kills) {
         // Recovery must bear a kill too: this start is cut off somewhere on its way.

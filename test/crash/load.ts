@@ -122,7 +122,7 @@ function composeMessage(
   const wish = kind < 0.02 ? "refuse " : kind < 0.04 ? "defer " : "";
   const users = random() < 0.2 ? ["ada", "grace"] : [["ada", "grace", "alan", "edsger"][Math.floor(random() * 4)]!];
   const bodyOctets =
-    random() < 0.05 ? largeBodyOctets + Math.floor(random() * 200_000) : 200 + Math.floor(random() * 6_000);
+    random() < 0.06 ? largeBodyOctets + Math.floor(random() * 200_000) : 200 + Math.floor(random() * 6_000);
   const body = Buffer.from(`${marker}\r\n${filler.slice(0, bodyOctets).trimEnd()}\r\n`);
   const header = [
     "From: Sender <sender@example.org>",

@@ -121,7 +121,7 @@ function lastQuoted(args: string): string {
 }
 
 /** The calls of a trace in the order they were entered. One that never returned ended at infinity. */
-export function parseTrace(trace: string): Call[] {
+function parseTrace(trace: string): Call[] {
   const calls: Call[] = [];
   const open = new Map<string, { call: Call; index: number }>();
   const lines = trace.split("\n");

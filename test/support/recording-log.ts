@@ -1,7 +1,7 @@
 /** A log that keeps its lines for a test to look at. */
 import type { Log, LogFields, LogLevel } from "../../src/platform/log.ts";
 
-export interface LogLine {
+interface LogLine {
   readonly level: LogLevel;
   readonly event: string;
   readonly fields: LogFields;

@@ -120,7 +120,7 @@ export function expectReply(reply: Reply, code: number): Reply {
 }
 
 /** RFC 5321 §4.5.2. The last line gets a line end where it has none. */
-export function stuffDots(data: Buffer): Buffer {
+function stuffDots(data: Buffer): Buffer {
   const pieces: Buffer[] = [];
   let from = 0;
   if (data[0] === 0x2e) pieces.push(Buffer.from("."));

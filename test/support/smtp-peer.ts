@@ -2,7 +2,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 
-export interface Received {
+interface Received {
   readonly from: string;
   readonly to: readonly string[];
   readonly data: Buffer;

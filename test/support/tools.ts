@@ -11,6 +11,7 @@ const tools = {
   "smtp-source": { names: ["smtp-source"], install: "postfix" },
   "smtp-sink": { names: ["smtp-sink"], install: "postfix" },
   "postfix-master": { names: ["/usr/lib/postfix/sbin/master", "/usr/libexec/postfix/master"], install: "postfix" },
+  postconf: { names: ["postconf"], install: "postfix" },
   strace: { names: ["strace"], install: "strace" },
   curl: { names: ["curl"], install: "curl" },
   python3: { names: ["/usr/bin/python3", "python3"], install: "python3" },

@@ -1,5 +1,5 @@
 // An array with a length of its own.
-// ends: script.threw script.heap-limit
+// ends: script.wall-limit script.cpu-limit script.heap-limit
 export const onArrival = (mail) => {
   const list = [];
   list.length = 4_294_967_295;

@@ -2,6 +2,6 @@
 // ends: harmless
 export const onArrival = (mail, { log }) => {
   let deep = {};
-  for (let i = 0; i < 200_000; i++) deep = { deep };
+  for (let i = 0; i < 20_000; i++) deep = { deep };
   log.info(deep);
 };

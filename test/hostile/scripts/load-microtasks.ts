@@ -1,5 +1,5 @@
 // Microtasks at the top level.
-// ends: load script.cpu-limit
+// ends: load script.cpu-limit script.heap-limit
 const again = () => Promise.resolve().then(again);
 again();
 export const onArrival = () => {};

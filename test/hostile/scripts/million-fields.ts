@@ -1,5 +1,5 @@
 // More fields than any message has.
-// ends: script.action-limit
+// ends: script.action-limit script.cpu-limit
 export const onArrival = (mail) => {
   for (let i = 0; i < 1_000_000; i++) {
     try {

@@ -1,11 +1,12 @@
 // Prototypes that answer for everybody.
 // ends: harmless
 export const onArrival = (mail) => {
-  for (const key of ["toJSON", "then", "get", "set", "value", "from", "to", "fields", "fault", "code", "message", "stack", "kind"]) {
-    Object.defineProperty(Object.prototype, key, { configurable: true, get: () => () => "polluted", set() {} });
+  const keys = ["toJSON", "then", "get", "set", "value", "from", "to", "fields", "fault", "code", "message", "stack", "kind"];
+  for (let i = 0; i < keys.length; i++) {
+    Object.defineProperty(Object.prototype, keys[i], { __proto__: null, configurable: true, get: () => () => "polluted", set() {} });
   }
   Array.prototype[Symbol.iterator] = () => { throw new Error("polluted"); };
-  Object.defineProperty(Array.prototype, "0", { configurable: true, set() {}, get: () => "polluted" });
+  Object.defineProperty(Array.prototype, "0", { __proto__: null, configurable: true, set() {}, get: () => "polluted" });
   String.prototype.toLowerCase = () => "polluted";
   mail.headers.set("X-Polluted", "yes");
 };

@@ -73,7 +73,7 @@ describe("serveAdmin", () => {
     const { port } = holder.address() as { port: number };
     await expect(serveAdmin({ view: fakeServerView(), address: "127.0.0.1", port, hosts: [] })).rejects.toMatchObject({
       code: "listen.failed",
-      message: `Cannot listen on 127.0.0.1 port ${port} for the admin port: the port is in use`,
+      message: `Cannot listen on 127.0.0.1:${port} (admin port): another program uses this port`,
     });
     holder.close();
   });

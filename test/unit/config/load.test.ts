@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import { formatProblem, type LoadedConfig, loadConfig, problemsOf } from "../../../src/config/load.ts";
+import { type LoadedConfig, loadConfig } from "../../../src/config/load.ts";
+import { formatProblem, problemsOf } from "../../../src/config/problem.ts";
 import { formatConfig } from "../../../src/config/reference.ts";
 import { Fault } from "../../../src/platform/fault.ts";
 

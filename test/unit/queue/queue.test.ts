@@ -1,98 +1,16 @@
 import { describe, expect, test } from "vitest";
 import type { Message } from "../../../src/mail/message.ts";
 import { Fault } from "../../../src/platform/fault.ts";
-import { type Deliver, heldRecheckMs, type Outcome } from "../../../src/queue/attempt.ts";
-import type { Tell } from "../../../src/queue/consequences.ts";
-import { Queue, type QueueOptions } from "../../../src/queue/queue.ts";
-import { createRetrySchedule } from "../../../src/queue/retry-schedule.ts";
+import { heldRecheckMs, type Outcome } from "../../../src/queue/attempt.ts";
 import { createMemorySpool } from "../../../src/spool/memory.ts";
 import type { Spool } from "../../../src/spool/spool.ts";
 import { createFakeClock, settle } from "../../support/fake-clock.ts";
-import { createRecordingLog } from "../../support/recording-log.ts";
-import { createSampleMessage, readMessage, type SampleMessage } from "../../support/sample-message.ts";
-
-const minute = 60_000;
-const day = 24 * 60 * minute;
-
-type Work = Parameters<Deliver>[0];
-type Answer = Partial<Outcome> | Error;
-
-function outcomesOf(work: Work, answer: Answer): Outcome[] {
-  if (answer instanceof Error) throw answer;
-  return work.recipients.map(({ index }) => ({
-    index,
-    kind: "delivered",
-    nextHop: "hop.example:25",
-    reply: null,
-    reason: "",
-    ...answer,
-  }));
-}
-
-interface SetUp {
-  /** What delivery answers, attempt by attempt; the last one for all that follow. A function may wait. */
-  readonly answers?: readonly (Answer | ((work: Work) => Promise<Outcome[]> | Outcome[]))[];
-  readonly spool?: Spool;
-  readonly clock?: ReturnType<typeof createFakeClock>;
-  readonly options?: Partial<QueueOptions>;
-}
-
-function setUp({ answers = [{}], spool = createMemorySpool(), clock = createFakeClock(), options = {} }: SetUp = {}) {
-  const log = createRecordingLog();
-  const attempts: {
-    readonly at: number;
-    readonly messageId: string;
-    readonly attemptId: string;
-    readonly indexes: number[];
-    readonly message: Message;
-  }[] = [];
-  const told: { readonly name: string; readonly subject: Record<string, unknown> }[] = [];
-  const tell: Tell = (name, subject) => told.push({ name, subject: subject as unknown as Record<string, unknown> });
-  const queue = new Queue({
-    spool,
-    clock,
-    log,
-    tell,
-    hostName: "mail.example.test",
-    schedule: createRetrySchedule({ random: () => 0.5 }),
-    async deliver(work) {
-      const answer = answers[Math.min(attempts.length, answers.length - 1)]!;
-      attempts.push({
-        at: clock.now(),
-        messageId: work.message.id,
-        attemptId: work.attemptId,
-        indexes: work.recipients.map(({ index }) => index),
-        message: work.message,
-      });
-      return typeof answer === "function" ? answer(work) : outcomesOf(work, answer);
-    },
-    ...options,
-  });
-  async function take(sample: SampleMessage = {}): Promise<Message> {
-    const message = createSampleMessage({ receivedAt: clock.now(), ...sample });
-    await spool.accept([message], clock.now());
-    queue.enqueue(message);
-    return message;
-  }
-  return { queue, spool, clock, log, attempts, told, take };
-}
-
-/** A delivery that waits until it is let go. */
-function gate() {
-  const waiting: (() => void)[] = [];
-  const answer = async (work: Work) => {
-    await new Promise<void>((resolve) => waiting.push(resolve));
-    return outcomesOf(work, {});
-  };
-  return { answer, waiting, open: () => waiting.splice(0).forEach((go) => void go()) };
-}
-
-const deferred: Answer = { kind: "deferred", reply: { code: 451, status: "4.3.0", text: "later" } };
-const failed: Answer = { kind: "failed", reply: { code: 550, status: "5.1.1", text: "nobody" } };
+import { day, deferred, gate, minute, outcomesOf, setUpQueue, type Work } from "../../support/queue-setup.ts";
+import { createSampleMessage, readMessage } from "../../support/sample-message.ts";
 
 describe("Queue: the common way", () => {
   test("a message is attempted at once, from memory, and goes when it is delivered", async () => {
-    const { queue, spool, attempts, told, take, clock } = setUp();
+    const { queue, spool, attempts, told, take, clock } = setUpQueue();
     await queue.start();
     const message = await take();
     await settle();
@@ -107,7 +25,7 @@ describe("Queue: the common way", () => {
   });
 
   test("what was enqueued before start waits for it", async () => {
-    const { queue, attempts, take } = setUp();
+    const { queue, attempts, take } = setUpQueue();
     await take();
     await settle();
     expect(attempts).toHaveLength(0);
@@ -118,7 +36,10 @@ describe("Queue: the common way", () => {
 
   test("more than is kept in memory is read from the spool", async () => {
     const { answer, open, waiting } = gate();
-    const { queue, attempts, take } = setUp({ answers: [answer], options: { cachedMessagesMax: 2, attemptsMax: 1 } });
+    const { queue, attempts, take } = setUpQueue({
+      answers: [answer],
+      options: { cachedMessagesMax: 2, attemptsMax: 1 },
+    });
     await queue.start();
     const messages: Message[] = [];
     for (let count = 0; count < 5; count++) messages.push(await take());
@@ -133,7 +54,7 @@ describe("Queue: the common way", () => {
   });
 
   test("octets kept in memory are bounded too", async () => {
-    const { queue, take } = setUp({ options: { cachedOctetsMax: 200 } });
+    const { queue, take } = setUpQueue({ options: { cachedOctetsMax: 200 } });
     await take();
     await take();
     expect(queue.counts().cached).toBe(1);
@@ -142,7 +63,7 @@ describe("Queue: the common way", () => {
 
 describe("Queue: trying again", () => {
   test("waits 5, 10 and 20 minutes, then 30, and tells when", async () => {
-    const { queue, attempts, take, clock, told, spool } = setUp({ answers: [deferred] });
+    const { queue, attempts, take, clock, told, spool } = setUpQueue({ answers: [deferred] });
     await queue.start();
     const message = await take();
     await clock.advance(125 * minute);
@@ -172,7 +93,7 @@ describe("Queue: trying again", () => {
           reason: "x",
         }),
       );
-    const { queue, attempts, take, clock, spool } = setUp({ answers: [half, deferred, {}] });
+    const { queue, attempts, take, clock, spool } = setUpQueue({ answers: [half, deferred, {}] });
     await queue.start();
     const message = await take({ to: ["a@example.test", "b@example.test"] });
     await clock.advance(5 * minute);
@@ -183,7 +104,7 @@ describe("Queue: trying again", () => {
   });
 
   test("what delivery throws defers every recipient, and the log says so", async () => {
-    const { queue, attempts, take, clock, log, spool } = setUp({ answers: [new Error("no route"), {}] });
+    const { queue, attempts, take, clock, log, spool } = setUpQueue({ answers: [new Error("no route"), {}] });
     await queue.start();
     await take({ to: ["a@example.test", "b@example.test"] });
     await settle();
@@ -195,7 +116,7 @@ describe("Queue: trying again", () => {
   });
 
   test("a recipient delivery forgot is deferred, not lost", async () => {
-    const { queue, take, spool } = setUp({ answers: [(work) => outcomesOf(work, {}).slice(1)] });
+    const { queue, take, spool } = setUpQueue({ answers: [(work) => outcomesOf(work, {}).slice(1)] });
     await queue.start();
     const message = await take({ to: ["a@example.test", "b@example.test"] });
     await settle();
@@ -208,13 +129,13 @@ describe("Queue: trying again", () => {
   test("the schedule survives a restart", async () => {
     const spool = createMemorySpool();
     const clock = createFakeClock();
-    const before = setUp({ spool, clock, answers: [deferred] });
+    const before = setUpQueue({ spool, clock, answers: [deferred] });
     await before.queue.start();
     await before.take();
     await settle();
     await before.queue.stop(0);
     await clock.advance(2 * minute);
-    const after = setUp({ spool, clock });
+    const after = setUpQueue({ spool, clock });
     await after.queue.start();
     await settle();
     expect(after.attempts).toHaveLength(0);
@@ -231,7 +152,7 @@ describe("Queue: trying again", () => {
     const messages = [createSampleMessage(), createSampleMessage(), createSampleMessage()];
     for (const [place, message] of messages.entries())
       await spool.accept([message], clock.now() - [5, 15, 10][place]! * minute);
-    const { queue, attempts } = setUp({ spool, clock, options: { attemptsMax: 1 } });
+    const { queue, attempts } = setUpQueue({ spool, clock, options: { attemptsMax: 1 } });
     await queue.start();
     await settle();
     await settle();
@@ -242,7 +163,7 @@ describe("Queue: trying again", () => {
     const clock = createFakeClock();
     let offset = 0;
     const shifted = { ...clock, now: () => clock.now() + offset, after: clock.after };
-    const { queue, attempts, take } = setUp({
+    const { queue, attempts, take } = setUpQueue({
       clock: { ...clock, ...shifted } as typeof clock,
       answers: [deferred, {}],
     });
@@ -255,199 +176,10 @@ describe("Queue: trying again", () => {
   });
 });
 
-describe("Queue: giving up", () => {
-  test("a refusal for good is reported to the sender in the same commit, and the report is delivered", async () => {
-    const { queue, attempts, take, told, log, spool, clock } = setUp({ answers: [failed, {}] });
-    await queue.start();
-    const message = await take({ to: ["a@example.test", "b@example.test"] });
-    await settle();
-    expect(attempts).toHaveLength(2);
-    const report = attempts[1]!.message;
-    expect(report.envelope).toEqual({
-      reversePath: null,
-      recipients: [{ mailbox: { localPart: "ada", domain: "sender.example" } }],
-    });
-    const text = (await readMessage(report)).toString();
-    expect(text).toContain("Final-Recipient: rfc822; a@example.test");
-    expect(text).toContain("Final-Recipient: rfc822; b@example.test");
-    expect(told.filter(({ name }) => name === "onFailed").map(({ subject }) => subject.reason)).toEqual([
-      "550 5.1.1 nobody",
-      "550 5.1.1 nobody",
-    ]);
-    expect(log.of("dsn.queued")).toMatchObject([
-      { fields: { messageId: message.id, reportId: report.id, to: "ada@sender.example" } },
-    ]);
-    expect(spool.counts().messages).toBe(0);
-    expect(clock.nextAt).toBeUndefined();
-  });
-
-  test("a report survives a crash between its commit and its delivery", async () => {
-    const spool = createMemorySpool();
-    const { answer } = gate();
-    const { queue, take } = setUp({ spool, answers: [failed, answer] });
-    await queue.start();
-    await take();
-    await settle();
-    const [entry] = await spool.list();
-    expect(entry).toMatchObject({ reversePath: "<>", recipients: [{ mailbox: { localPart: "ada" } }] });
-  });
-
-  test("never a report about a message with the null reverse-path: the log keeps it visible", async () => {
-    const { queue, attempts, take, log, spool } = setUp({ answers: [failed] });
-    await queue.start();
-    const message = await take({ from: null });
-    await settle();
-    expect(attempts).toHaveLength(1);
-    expect(spool.counts().messages).toBe(0);
-    expect(log.of("dsn.suppressed")).toMatchObject([
-      {
-        level: "warn",
-        fields: { messageId: message.id, recipients: ["grace@example.test"], outcomes: ["550 5.1.1 nobody"] },
-      },
-    ]);
-  });
-
-  test("a report that fails makes no other report", async () => {
-    const { queue, attempts, take, log, spool } = setUp({ answers: [failed] });
-    await queue.start();
-    await take();
-    await settle();
-    expect(attempts).toHaveLength(2);
-    expect(log.of("dsn.suppressed")).toHaveLength(1);
-    expect(spool.counts().messages).toBe(0);
-  });
-
-  test("after five days of deferrals it is failed with 4.4.7 and reported", async () => {
-    const { queue, attempts, take, clock } = setUp({
-      answers: [(work) => outcomesOf(work, work.message.envelope.reversePath ? deferred : {})],
-    });
-    await queue.start();
-    await take();
-    await clock.advance(5 * day - 1);
-    expect(attempts.every(({ message }) => message.envelope.reversePath !== null)).toBe(true);
-    await clock.advance(31 * minute);
-    const report = attempts.at(-1)!.message;
-    expect(report.envelope.reversePath).toBeNull();
-    const text = (await readMessage(report)).toString();
-    expect(text).toContain("Status: 4.4.7");
-    expect(text).toContain("451 4.3.0 later");
-    expect(clock.nextAt).toBeUndefined();
-  });
-
-  test("a report tells the sender nothing of this server's inside; the log tells the operator", async () => {
-    const clock = createFakeClock();
-    const spool = createMemorySpool();
-    await spool.accept([createSampleMessage({ receivedAt: clock.now() - 30 * day })], clock.now());
-    const inside: Answer = { kind: "deferred", reason: "cannot write to the Maildir: ENOSPC, open '/srv/mail/inside'" };
-    const { queue, attempts, log } = setUp({
-      spool,
-      clock,
-      answers: [(work) => outcomesOf(work, work.message.envelope.reversePath ? inside : {})],
-    });
-    await queue.start();
-    await clock.advance(day);
-    const text = (await readMessage(attempts.at(-1)!.message)).toString();
-    expect(text).toContain("It could not be delivered within the time allowed for it.");
-    expect(text).not.toMatch(/inside|Maildir|ENOSPC/);
-    expect(log.of("delivery.failed")[0]!.fields.outcome).toContain("/srv/mail/inside");
-  });
-
-  test("mail that lay in a server that was off gets its eight attempts before age counts", async () => {
-    const spool = createMemorySpool();
-    const clock = createFakeClock();
-    await spool.accept([createSampleMessage({ receivedAt: clock.now() - 30 * day })], clock.now());
-    const { queue, attempts } = setUp({
-      spool,
-      clock,
-      answers: [(work) => outcomesOf(work, work.message.envelope.reversePath ? deferred : {})],
-    });
-    await queue.start();
-    await clock.advance(day);
-    expect(attempts.filter(({ message }) => message.envelope.reversePath !== null)).toHaveLength(8);
-    expect(attempts).toHaveLength(9);
-  });
-
-  test("a message that cannot be loaded is not given up: nobody could be told", async () => {
-    const spool = createMemorySpool();
-    const clock = createFakeClock();
-    const message = createSampleMessage({ receivedAt: clock.now() - 30 * day });
-    await spool.accept([message], clock.now());
-    const unreadable: Spool = { ...spool, load: () => Promise.reject(new Fault("spool.failed", "the disk is gone")) };
-    const { queue, attempts, log } = setUp({ spool: unreadable, clock });
-    await queue.start();
-    await clock.advance(10 * day);
-    expect(attempts).toHaveLength(0);
-    expect(log.of("delivery.threw").length).toBeGreaterThan(100);
-    expect((await spool.find(message.id))!.recipients[0]).toMatchObject({
-      state: "queued",
-      lastOutcome: "the disk is gone",
-    });
-  });
-
-  test("a message the spool has lost leaves the queue with an error in the log", async () => {
-    const spool = createMemorySpool();
-    const { queue, log } = setUp({ spool: { ...spool, load: async () => undefined } });
-    await spool.accept([createSampleMessage()], 0);
-    await queue.start();
-    await settle();
-    expect(log.of("queue.message-missing")).toMatchObject([{ level: "error" }]);
-    expect(queue.counts().messages).toBe(0);
-  });
-});
-
-describe("Queue: held mail", () => {
-  const held: Answer = { kind: "held", reason: "no smarthost is configured" };
-
-  test("is looked at hourly, costs no attempt, is never given up, and is logged once", async () => {
-    const { queue, attempts, take, clock, log, spool, told } = setUp({ answers: [held] });
-    await queue.start();
-    const message = await take();
-    await clock.advance(20 * day);
-    expect(attempts).toHaveLength(20 * 24 + 1);
-    expect((await spool.find(message.id))!.recipients[0]).toMatchObject({
-      state: "queued",
-      attempts: 0,
-      lastOutcome: "held: no smarthost is configured",
-    });
-    expect(log.of("delivery.held")).toHaveLength(1);
-    expect(told.filter(({ name }) => name === "onDeferred")).toHaveLength(1);
-    expect(queue.counts().held).toBe(1);
-    expect(queue.list({ held: true })).toMatchObject([{ messageId: message.id, held: true }]);
-  });
-
-  test("recheckHeld looks at once, and only at what is held", async () => {
-    const { queue, attempts, take, clock } = setUp({ answers: [held, deferred, {}] });
-    await queue.start();
-    const first = await take();
-    await settle();
-    await take();
-    await clock.advance(minute);
-    queue.recheckHeld();
-    await settle();
-    expect(attempts.map(({ messageId }) => messageId === first.id)).toEqual([true, false, true]);
-    expect(queue.counts()).toMatchObject({ messages: 1, held: 0 });
-  });
-
-  test("is looked at when the server starts", async () => {
-    const spool = createMemorySpool();
-    const clock = createFakeClock();
-    const before = setUp({ spool, clock, answers: [held] });
-    await before.queue.start();
-    await before.take();
-    await settle();
-    await before.queue.stop(0);
-    const after = setUp({ spool, clock });
-    await after.queue.start();
-    await settle();
-    expect(after.attempts).toHaveLength(1);
-    expect(spool.counts().messages).toBe(0);
-  });
-});
-
 describe("Queue: many at one time", () => {
   test("never more attempts than the limit, and the next begins when one ends", async () => {
     const { answer, waiting, open } = gate();
-    const { queue, attempts, take, spool } = setUp({ answers: [answer], options: { attemptsMax: 3 } });
+    const { queue, attempts, take, spool } = setUpQueue({ answers: [answer], options: { attemptsMax: 3 } });
     await queue.start();
     for (let count = 0; count < 10; count++) await take();
     await settle();
@@ -467,7 +199,7 @@ describe("Queue: many at one time", () => {
     const { answer, waiting } = gate();
     const slowly = (work: Work) =>
       work.recipients[0]!.mailbox.domain === "slow.example" ? answer(work) : outcomesOf(work, {});
-    const { queue, take, spool } = setUp({
+    const { queue, take, spool } = setUpQueue({
       answers: [slowly],
       options: { attemptsMax: 4, laneOf: (recipients) => recipients[0]!.mailbox.domain },
     });
@@ -481,7 +213,7 @@ describe("Queue: many at one time", () => {
 
   test("never two attempts of one message at one time", async () => {
     const { answer, open } = gate();
-    const { queue, attempts, take, clock } = setUp({ answers: [answer] });
+    const { queue, attempts, take, clock } = setUpQueue({ answers: [answer] });
     await queue.start();
     const message = await take();
     queue.enqueue(message);
@@ -503,7 +235,7 @@ describe("Queue: a spool that fails", () => {
       record: (...args) =>
         failures-- > 0 ? Promise.reject(new Fault("spool.full", "no space")) : spool.record(...args),
     };
-    const { queue, attempts, take, clock, log, told } = setUp({ spool: failing });
+    const { queue, attempts, take, clock, log, told } = setUpQueue({ spool: failing });
     await queue.start();
     await take();
     await settle();
@@ -520,7 +252,7 @@ describe("Queue: a spool that fails", () => {
 
   test("attempts whose outcome waits keep their places, so nothing is delivered that could not be recorded", async () => {
     const spool = createMemorySpool();
-    const { queue, attempts, take, clock } = setUp({
+    const { queue, attempts, take, clock } = setUpQueue({
       spool: { ...spool, record: () => Promise.reject(new Fault("spool.full", "no space")) },
       options: { attemptsMax: 2 },
     });
@@ -532,7 +264,7 @@ describe("Queue: a spool that fails", () => {
 
   test("stop does not wait for a spool that takes nothing", async () => {
     const spool = createMemorySpool();
-    const { queue, take } = setUp({
+    const { queue, take } = setUpQueue({
       spool: { ...spool, record: () => Promise.reject(new Fault("spool.full", "no space")) },
     });
     await queue.start();
@@ -545,7 +277,7 @@ describe("Queue: a spool that fails", () => {
 describe("Queue.stop", () => {
   test("waits for what is under way, and starts nothing more", async () => {
     const { answer, open } = gate();
-    const { queue, attempts, take, spool } = setUp({ answers: [answer], options: { attemptsMax: 1 } });
+    const { queue, attempts, take, spool } = setUpQueue({ answers: [answer], options: { attemptsMax: 1 } });
     await queue.start();
     await take();
     await take();
@@ -561,7 +293,7 @@ describe("Queue.stop", () => {
 
   test("ends at the deadline and says how many it abandoned", async () => {
     const { answer } = gate();
-    const { queue, take, clock, spool } = setUp({ answers: [answer] });
+    const { queue, take, clock, spool } = setUpQueue({ answers: [answer] });
     await queue.start();
     await take();
     await settle();
@@ -574,7 +306,7 @@ describe("Queue.stop", () => {
 
 describe("Queue.list and show", () => {
   test("list has what is due first, chosen by mailbox and bounded", async () => {
-    const { queue, take, clock } = setUp({ answers: [deferred] });
+    const { queue, take, clock } = setUpQueue({ answers: [deferred] });
     await queue.start();
     const first = await take({ to: ["a@one.example"] });
     await clock.advance(minute);
@@ -604,7 +336,7 @@ describe("Queue.list and show", () => {
           reason: "x",
         }),
       );
-    const { queue, take, clock } = setUp({ answers: [half] });
+    const { queue, take, clock } = setUpQueue({ answers: [half] });
     await queue.start();
     const message = await take({ to: ["a@example.test", "b@example.test"] });
     await settle();

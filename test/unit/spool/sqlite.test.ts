@@ -12,6 +12,7 @@ import { openSqliteSpool } from "../../../src/spool/sqlite.ts";
 import { describeWith } from "../../support/describe-with.ts";
 import { createRecordingLog } from "../../support/recording-log.ts";
 import { createSampleMessage } from "../../support/sample-message.ts";
+import { readTrace } from "../../support/syscall-trace.ts";
 
 const writerPath = new URL("../../support/spool-writer.ts", import.meta.url).pathname;
 
@@ -44,7 +45,11 @@ const bodies = (where = folder) => readdir(join(where, "bodies"));
 const delivered = { index: 0, state: "delivered", attempts: 1, nextAttemptAt: 0, lastOutcome: "" } as const;
 
 /** Runs the writer; resolves with what it said once it ended. */
-function runWriter(args: readonly (string | number)[], onLine: (line: string, child: ChildProcess) => void = () => {}, wrapper: readonly string[] = []): Promise<string[]> {
+function runWriter(
+  args: readonly (string | number)[],
+  onLine: (line: string, child: ChildProcess) => void = () => {},
+  wrapper: readonly string[] = [],
+): Promise<string[]> {
   const [command = "", ...rest] = [...wrapper, process.execPath, writerPath, ...args.map(String)];
   const child = spawn(command, rest, { stdio: ["ignore", "pipe", "inherit"] });
   const lines: string[] = [];
@@ -61,7 +66,8 @@ function runWriter(args: readonly (string | number)[], onLine: (line: string, ch
   return new Promise((resolve) => child.on("close", () => resolve(lines)));
 }
 
-const idsOf = (lines: readonly string[], verb: string) => lines.filter((line) => line.startsWith(`${verb} `)).map((line) => line.slice(verb.length + 1));
+const idsOf = (lines: readonly string[], verb: string) =>
+  lines.filter((line) => line.startsWith(`${verb} `)).map((line) => line.slice(verb.length + 1));
 
 describe("openSqliteSpool: files of bodies", () => {
   test("are removed after the row that refers to them, and only then", async () => {
@@ -119,7 +125,10 @@ describe("openSqliteSpool: files of bodies", () => {
     const { spool } = await openSpool();
     const taken = createSampleMessage();
     await spool.accept([taken], 0);
-    const message = createSampleMessage({ id: taken.id, data: `Subject: x\r\n\r\n${"x".repeat(inlineBodyOctetsMax + 1)}` });
+    const message = createSampleMessage({
+      id: taken.id,
+      data: `Subject: x\r\n\r\n${"x".repeat(inlineBodyOctetsMax + 1)}`,
+    });
     await expect(spool.accept([message], 0)).rejects.toMatchObject({ code: "spool.failed" });
     expect(await bodies()).toEqual([]);
   });
@@ -129,7 +138,10 @@ describe("openSqliteSpool: files of bodies", () => {
     const first = await acceptLong(spool);
     await spool.record(first.id, [delivered]);
     const second = createSampleMessage({ body: first.body });
-    await expect(spool.accept([second], 0)).rejects.toMatchObject({ code: "spool.failed", message: expect.stringContaining("body is gone") });
+    await expect(spool.accept([second], 0)).rejects.toMatchObject({
+      code: "spool.failed",
+      message: expect.stringContaining("body is gone"),
+    });
   });
 
   test("that grew shorter are a fault and not a shorter message", async () => {
@@ -157,7 +169,9 @@ describe("openSqliteSpool: recovery", () => {
     const { log, spool: reopened } = await openSpool();
     expect((await bodies()).includes(orphan)).toBe(false);
     expect((await bodies()).includes("notes.txt")).toBe(true);
-    expect(log.of("spool.opened")).toMatchObject([{ fields: { messages: 1, recipients: 1, orphansRemoved: 1, bodiesMissing: 0 } }]);
+    expect(log.of("spool.opened")).toMatchObject([
+      { fields: { messages: 1, recipients: 1, orphansRemoved: 1, bodiesMissing: 0 } },
+    ]);
     expect((await (await reopened.load(message.id))!.body.octets()).length).toBe(inlineBodyOctetsMax + 1);
   });
 
@@ -167,7 +181,9 @@ describe("openSqliteSpool: recovery", () => {
     await spool.close();
     await unlink(message.body.file!);
     const { log, spool: reopened } = await openSpool();
-    expect(log.of("spool.body-missing")).toMatchObject([{ level: "error", fields: { messageId: message.id, file: message.body.file } }]);
+    expect(log.of("spool.body-missing")).toMatchObject([
+      { level: "error", fields: { message: message.id, file: message.body.file } },
+    ]);
     expect((await reopened.list()).map(({ messageId }) => messageId)).toEqual([message.id]);
     await expect((await reopened.load(message.id))!.body.octets()).rejects.toMatchObject({ code: "spool.failed" });
   });
@@ -176,28 +192,34 @@ describe("openSqliteSpool: recovery", () => {
     { why: "short bodies", octets: 1_000, atOnce: 20, lines: 400 },
     { why: "bodies in files", octets: inlineBodyOctetsMax + 1, atOnce: 4, lines: 40 },
     { why: "killed at once", octets: 1_000, atOnce: 20, lines: 1 },
-  ])("a kill -9 loses nothing that was accepted, and brings back nothing that was done: $why", async ({ octets, atOnce, lines: linesWanted }) => {
-    let count = 0;
-    const lines = await runWriter([folder, octets, atOnce, 1_000_000], (line, child) => {
-      if (line !== "open" && ++count === linesWanted) child.kill("SIGKILL");
-    });
-    expect(lines.some((line) => line.startsWith("failed"))).toBe(false);
-    const { spool } = await openSpool();
-    const present = new Set((await spool.list()).map(({ messageId }) => messageId));
-    const begun = new Set(idsOf(lines, "delivering"));
-    const done = new Set(idsOf(lines, "delivered"));
-    const accepted = idsOf(lines, "accepted");
-    expect(accepted.length).toBeGreaterThan(0);
-    expect(accepted.filter((id) => !begun.has(id) && !present.has(id))).toEqual([]);
-    expect([...done].filter((id) => present.has(id))).toEqual([]);
-    for (const id of present) expect((await (await spool.load(id))!.body.octets()).length).toBe(octets);
-    expect((await bodies()).length).toBe(octets > inlineBodyOctetsMax ? present.size : 0);
-    expect(spool.counts().messages).toBe(present.size);
-  });
+  ])(
+    "a kill -9 loses nothing that was accepted, and brings back nothing that was done: $why",
+    async ({ octets, atOnce, lines: linesWanted }) => {
+      let count = 0;
+      const lines = await runWriter([folder, octets, atOnce, 1_000_000], (line, child) => {
+        if (line !== "open" && ++count === linesWanted) child.kill("SIGKILL");
+      });
+      expect(lines.some((line) => line.startsWith("failed"))).toBe(false);
+      const { spool } = await openSpool();
+      const present = new Set((await spool.list()).map(({ messageId }) => messageId));
+      const begun = new Set(idsOf(lines, "delivering"));
+      const done = new Set(idsOf(lines, "delivered"));
+      const accepted = idsOf(lines, "accepted");
+      expect(accepted.length).toBeGreaterThan(0);
+      expect(accepted.filter((id) => !begun.has(id) && !present.has(id))).toEqual([]);
+      expect([...done].filter((id) => present.has(id))).toEqual([]);
+      for (const id of present) expect((await (await spool.load(id))!.body.octets()).length).toBe(octets);
+      expect((await bodies()).length).toBe(octets > inlineBodyOctetsMax ? present.size : 0);
+      expect(spool.counts().messages).toBe(present.size);
+    },
+  );
 
   test("10,000 messages are listed within the five seconds a restart may take", async () => {
     const { spool } = await openSpool();
-    await spool.accept(Array.from({ length: 10_000 }, () => createSampleMessage()), 0);
+    await spool.accept(
+      Array.from({ length: 10_000 }, () => createSampleMessage()),
+      0,
+    );
     await spool.close();
     const began = performance.now();
     const { spool: reopened } = await openSpool();
@@ -231,7 +253,10 @@ describe("openSqliteSpool: what it refuses", () => {
     });
     await asked;
     const { error, pid } = refusal as { error: unknown; pid: number };
-    expect(error).toMatchObject({ code: "data.unusable", message: expect.stringContaining(`the process ${pid} has it open`) });
+    expect(error).toMatchObject({
+      code: "data.unusable",
+      message: expect.stringContaining(`the process ${pid} has it open`),
+    });
     const { spool } = await openSpool();
     expect(spool.counts().messages).toBeGreaterThanOrEqual(0);
   });
@@ -242,7 +267,10 @@ describe("openSqliteSpool: what it refuses", () => {
     const database = new DatabaseSync(join(folder, "spool.db"));
     database.exec("PRAGMA user_version = 99");
     database.close();
-    await expect(openSqliteSpool({ folder, log: silentLog })).rejects.toMatchObject({ code: "data.unusable", message: expect.stringContaining("its version is 99, expected 1 at most") });
+    await expect(openSqliteSpool({ folder, log: silentLog })).rejects.toMatchObject({
+      code: "data.unusable",
+      message: expect.stringContaining("its version is 99, expected 1 at most"),
+    });
   });
 
   test("a file that is no database", async () => {
@@ -253,7 +281,9 @@ describe("openSqliteSpool: what it refuses", () => {
 
   test("a folder that cannot be one", async () => {
     await writeFile(join(folder, "file"), "");
-    await expect(openSqliteSpool({ folder: join(folder, "file", "spool"), log: silentLog })).rejects.toMatchObject({ code: "data.unusable" });
+    await expect(openSqliteSpool({ folder: join(folder, "file", "spool"), log: silentLog })).rejects.toMatchObject({
+      code: "data.unusable",
+    });
   });
 });
 
@@ -263,7 +293,8 @@ describe("openSqliteSpool: a disk that is full", () => {
     disk.path = join(folder, "disk");
     await mkdir(disk.path);
     disk.mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=3m,nr_inodes=12", "tmpfs", disk.path]).status === 0;
-    if (!disk.mounted) process.stderr.write("\nNOT RUN: a full disk: needs the right to mount a tmpfs (run as root)\n\n");
+    if (!disk.mounted)
+      process.stderr.write("\nNOT RUN: a full disk: needs the right to mount a tmpfs (run as root)\n\n");
   });
   afterEach(async () => {
     for (const spool of open.splice(0)) await spool.close();
@@ -325,35 +356,83 @@ describe("openSqliteSpool: a disk that is full", () => {
 });
 
 describeWith(["strace"], "openSqliteSpool: a disk that fails", () => {
-  const inject = (what: string) => ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", `inject=${what}`];
+  const inject = (what: string) => [
+    "strace",
+    "-f",
+    "-qq",
+    "-o",
+    "/dev/null",
+    "-e",
+    "trace=fdatasync,fsync",
+    "-e",
+    `inject=${what}`,
+  ];
 
   test("one sync that fails ends the trust in the database: nothing is accepted after it, and what was before is there", async () => {
     const { spool } = await openSpool();
     await spool.close();
-    const lines = await runWriter([folder, 1_000, 1, 20], undefined, inject("fdatasync:error=EIO:when=6"));
+    const lines = await runWriter([folder, 1_000, 1, 20], undefined, inject("fsync,fdatasync:error=EIO:when=6"));
     const answers = lines.filter((line) => /^(accepted|failed)/.test(line)).map((line) => line.split(" ")[0]);
     expect(answers).toContain("accepted");
     expect(answers).toContain("failed");
     expect(answers.lastIndexOf("accepted")).toBeLessThan(answers.indexOf("failed"));
-    expect(lines.filter((line) => line.startsWith("failed")).every((line) => line === "failed spool.failed")).toBe(true);
+    expect(
+      lines.filter((line) => line.startsWith("failed")).every((line) => line.startsWith("failed spool.failed")),
+    ).toBe(true);
     const { spool: reopened } = await openSpool();
     const present = new Set((await reopened.list()).map(({ messageId }) => messageId));
     const begun = new Set(idsOf(lines, "delivering"));
     expect(idsOf(lines, "accepted").filter((id) => !present.has(id) && !begun.has(id))).toEqual([]);
   });
 
+  test.each([
+    { why: "one sync fails", when: "5" },
+    { why: "another one fails", when: "8" },
+    { why: "every sync fails from then on", when: "5+" },
+    { why: "every sync fails from a later one on", when: "8+" },
+  ])("what was refused because its sync failed does not come back after a kill: $why", async ({ when }) => {
+    const { spool } = await openSpool();
+    await spool.close();
+    const lines = await runWriter(
+      [folder, 1_000, 1, 20, "die"],
+      undefined,
+      inject(`fsync,fdatasync:error=EIO:when=${when}`),
+    );
+    const refused = lines.filter((line) => line.startsWith("failed")).map((line) => line.split(" ")[2]!);
+    expect(refused).toHaveLength(1);
+    const begun = new Set(idsOf(lines, "delivering"));
+    // The sync that failed was one of an acceptance, not one of a record.
+    expect(begun.has(refused[0]!)).toBe(false);
+    const { spool: reopened } = await openSpool();
+    expect((await reopened.list()).map(({ messageId }) => messageId)).not.toContain(refused[0]);
+    expect(reopened.counts().messages).toBe(idsOf(lines, "accepted").filter((id) => !begun.has(id)).length);
+  });
+
   test("a body whose sync fails is not taken, and its file goes", async () => {
     const { spool } = await openSpool();
     await spool.close();
-    const lines = await runWriter([folder, inlineBodyOctetsMax + 1, 1, 1], undefined, inject("fdatasync:error=EIO:when=1"));
-    expect(lines).toContain("failed spool.failed");
+    const lines = await runWriter(
+      [folder, inlineBodyOctetsMax + 1, 1, 1],
+      undefined,
+      inject("fdatasync:error=EIO:when=1"),
+    );
+    expect(lines).toContain("failed spool.failed -");
     expect(existsSync(join(folder, "bodies"))).toBe(true);
     expect(await bodies()).toEqual([]);
   });
 
   test("no message is accepted before its syncs returned", async () => {
     const trace = join(folder, "trace");
-    await runWriter([folder, inlineBodyOctetsMax + 1, 1, 3], undefined, ["strace", "-f", "-y", "-qq", "-o", trace, "-e", "trace=fdatasync,fsync,write"]);
+    await runWriter([folder, inlineBodyOctetsMax + 1, 1, 3], undefined, [
+      "strace",
+      "-f",
+      "-y",
+      "-qq",
+      "-o",
+      trace,
+      "-e",
+      "trace=fdatasync,fsync,write",
+    ]);
     const events = (await readTrace(trace)).map((line) =>
       /fdatasync\(.*\/bodies\/[0-9a-f]{32}/.test(line)
         ? "body"
@@ -382,17 +461,3 @@ describeWith(["strace"], "openSqliteSpool: a disk that fails", () => {
     expect(acceptedCount).toBe(3);
   });
 });
-
-/** Lines of a trace in the order calls returned: a call that was interrupted by others counts where it resumed. */
-async function readTrace(path: string): Promise<string[]> {
-  const { readFile } = await import("node:fs/promises");
-  const unfinished = new Map<string, string>();
-  const lines: string[] = [];
-  for (const line of (await readFile(path, "utf8")).split("\n")) {
-    const pid = line.split(" ")[0]!;
-    if (line.includes("<unfinished ...>")) unfinished.set(pid, line);
-    else if (line.includes(" resumed>")) lines.push(`${unfinished.get(pid) ?? ""} ${line}`);
-    else lines.push(line);
-  }
-  return lines;
-}

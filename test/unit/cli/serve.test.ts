@@ -1,0 +1,187 @@
+/** `onarrival serve` and the verbs that ask it, as processes on a site of their own. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import { formatBanner } from "../../../src/cli/serve.ts";
+import { loadConfig } from "../../../src/config/load.ts";
+import { type RunningCommand, runCommand, startCommand } from "../../support/command.ts";
+import { plainOutput } from "../../support/terminal.ts";
+
+const root = mkdtempSync(join(tmpdir(), "serve-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+let cwd: string;
+let count = 0;
+const started: RunningCommand[] = [];
+
+beforeEach(() => {
+  cwd = join(root, String(count++));
+  mkdirSync(join(cwd, "scripts"), { recursive: true });
+  writeFileSync(
+    join(cwd, "scripts/a.ts"),
+    'export const rule = "RCPT TO=*@example.test";\nexport const onArrival = () => {};\n',
+  );
+});
+afterEach(async () => {
+  for (const server of started.splice(0)) {
+    server.child.kill("SIGKILL");
+    await server.ended;
+  }
+});
+
+function serve(...args: string[]): RunningCommand {
+  const server = startCommand(["serve", "--smtp-port", "0", "--admin-port", "0", ...args], { cwd });
+  started.push(server);
+  return server;
+}
+
+describe("onarrival serve", () => {
+  test("says where everything is, answers the other verbs, and stops when told to", async () => {
+    const server = serve();
+    await server.until("is running.");
+    const json = async (...args: string[]) =>
+      (await runCommand([...args, "--json"], { cwd })).out
+        .trim()
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line) => JSON.parse(line) as unknown);
+    expect(await json("scripts", "list")).toMatchObject([
+      { name: "scripts/a.ts", state: "live", rule: "RCPT TO=*@example.test" },
+    ]);
+    expect(await json("bindings", "list", "--event", "onArrival")).toMatchObject([
+      { name: "scripts/a.ts", kind: "script" },
+      { name: "loop-guard", source: "server" },
+    ]);
+    expect(await json("queue", "list")).toEqual([]);
+    expect(await runCommand(["queue", "list"], { cwd })).toEqual({ status: 0, out: "", err: "The queue is empty.\n" });
+    expect(await runCommand(["queue", "show", "NONE"], { cwd })).toMatchObject({
+      status: 1,
+      err: expect.stringContaining('no message "NONE" is in the queue'),
+    });
+    server.child.kill("SIGTERM");
+    const { status, out, err } = await server.ended;
+    expect(status).toBe(0);
+    expect(err).toMatch(/mail in +smtp:\/\/127\.0\.0\.1:\d+ {2}for example\.test \(listener mx\)/);
+    expect(err).toMatch(/curl -sS smtp:\/\/127\.0\.0\.1:\d+ /);
+    for (const line of out.trim().split("\n")) expect(JSON.parse(line)).toHaveProperty("event");
+    expect((await runCommand(["queue", "list"], { cwd })).status).toBe(3);
+  });
+
+  test("reads scripts and configuration again on SIGHUP, and keeps the present ones where the new are wrong", async () => {
+    writeFileSync(join(cwd, "onarrival.toml"), '[domains]\nlocal = ["example.test"]\n');
+    const server = serve();
+    await server.until("is running.");
+    writeFileSync(join(cwd, "onarrival.toml"), '[domains]\nlocal = ["example.test", "example.org"]\n');
+    server.child.kill("SIGHUP");
+    await server.until("reloaded: domains.local: now example.org, example.test");
+    writeFileSync(join(cwd, "onarrival.toml"), "nonsense = 1\n");
+    server.child.kill("SIGHUP");
+    await server.until('unknown key "nonsense"');
+    expect((await runCommand(["queue", "list", "--config", "/dev/null", "--data", "data"], { cwd })).status).toBe(0);
+    server.child.kill("SIGINT");
+    expect((await server.ended).status).toBe(0);
+  });
+
+  test("leaves at once at the second signal", async () => {
+    const server = serve();
+    await server.until("is running.");
+    const port = Number(/smtp:\/\/127\.0\.0\.1:(\d+)/.exec(await errOf(server))![1]);
+    // A client in the middle of its message: the server waits for it.
+    const { connect } = await import("node:net");
+    const client = connect(port, "127.0.0.1");
+    client.on("error", () => {});
+    await converse(client, ["EHLO client.example", "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.test>", "DATA"]);
+    client.write("Subject: half\r\n");
+    server.child.kill("SIGTERM");
+    await server.until("Stopping:");
+    // Two signals close together are one press of Ctrl-C that came by two ways.
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    server.child.kill("SIGTERM");
+    expect(await server.ended).toMatchObject({
+      status: 130,
+      err: expect.stringContaining("Left at once; what was accepted is in the spool."),
+    });
+    client.destroy();
+  });
+
+  test.each<[why: string, prepare: () => string[] | Promise<string[]>, words: RegExp]>([
+    [
+      "the scripts folder is not there",
+      () => ["--scripts", "none"],
+      /^onarrival: Cannot use the scripts folder .*none: it is not there; .*\n$/m,
+    ],
+    [
+      "the data folder is a file",
+      () => {
+        writeFileSync(join(cwd, "data"), "");
+        return [];
+      },
+      /^onarrival: Cannot use the folder .*data: .*\n$/m,
+    ],
+  ])("ends with one clear line where %s", async (_why, prepare, words) => {
+    const result = await serve(...(await prepare())).ended;
+    expect(result.status).toBe(1);
+    expect(result.err).toMatch(words);
+    expect(result.err.trim().split("\n")).toHaveLength(1);
+  });
+
+  test.each(["--smtp-port", "--admin-port"])(
+    "ends with one clear line, and nothing half-started, where the port of %s is in use",
+    async (flag) => {
+      const holder = createServer();
+      await new Promise<void>((resolve) => holder.listen(0, "127.0.0.1", resolve));
+      const { port } = holder.address() as { port: number };
+      const result = await serve(flag, String(port)).ended;
+      expect(result.status).toBe(1);
+      expect(result.err).toMatch(
+        new RegExp(`^onarrival: Cannot listen on 127\\.0\\.0\\.1.*${port}.*another program uses this port\\n$`),
+      );
+      expect((await runCommand(["queue", "list"], { cwd })).status).toBe(3);
+      holder.close();
+    },
+  );
+
+  test("refuses a data folder that another server uses", async () => {
+    await serve().until("is running.");
+    const second = await serve().ended;
+    expect(second.status).toBe(1);
+    expect(second.err.trim().split("\n")).toHaveLength(1);
+    expect((await runCommand(["queue", "list"], { cwd })).status).toBe(0);
+  });
+});
+
+describe("formatBanner", () => {
+  test("names addresses a client can use, and says nothing of a first message where none can be sent", () => {
+    const loaded = loadConfig({ env: {}, cwd: "/site", flags: { "domains.local": "" } });
+    const admin = { address: "::1", port: 8025 };
+    const text = formatBanner(
+      { loaded, cwd: "/site", server: { admin, listeners: [{ name: "mx", address: "::", port: 25, role: "mx" }] } },
+      plainOutput,
+    );
+    expect(text).toContain("smtp://[::]:25  for no domain of ours (listener mx)");
+    expect(text).toContain("http://[::1]:8025/readyz");
+    expect(text).not.toContain("curl");
+    const usable = loadConfig({ env: {}, cwd: "/site" });
+    const all = { admin, listeners: [{ name: "mx", address: "0.0.0.0", port: 25, role: "mx" }] };
+    expect(formatBanner({ loaded: usable, cwd: "/site", server: all }, plainOutput)).toContain(
+      "curl -sS smtp://127.0.0.1:25 --mail-from me@example.com --mail-rcpt you@example.test",
+    );
+  });
+});
+
+/** Standard error so far; read from the process by waiting for what is there already. */
+async function errOf(server: RunningCommand): Promise<string> {
+  let text = "";
+  await server.until({ test: (output: string) => output.includes("is running.") && (text = output) !== "" } as RegExp);
+  return text;
+}
+
+async function converse(client: import("node:net").Socket, lines: readonly string[]): Promise<void> {
+  const reply = () => new Promise<void>((resolve) => client.once("data", () => resolve()));
+  await reply();
+  for (const line of lines) {
+    client.write(`${line}\r\n`);
+    await reply();
+  }
+}

@@ -1,0 +1,29 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { makeFolderDurably } from "../../../src/platform/durable-folder.ts";
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "onarrival-folder-"));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+describe("makeFolderDurably", () => {
+  test("makes what is missing above it, with its mode, and is content where it is there", async () => {
+    await makeFolderDurably(join(root, "a", "b", "c"));
+    await makeFolderDurably(join(root, "a", "b", "c"));
+    expect(statSync(join(root, "a", "b", "c")).mode & 0o777).toBe(0o700);
+  });
+
+  test("throws where a file has the name, or one above it", async () => {
+    writeFileSync(join(root, "file"), "");
+    await expect(makeFolderDurably(join(root, "file"))).rejects.toMatchObject({ code: "EEXIST" });
+    await expect(makeFolderDurably(join(root, "file", "a"))).rejects.toMatchObject({ code: "ENOTDIR" });
+  });
+
+  test.runIf(process.platform === "linux")("throws, and ends, where the folder above is there and takes none", async () => {
+    await expect(makeFolderDurably("/proc/onarrival")).rejects.toMatchObject({ code: "ENOENT" });
+  });
+});
