@@ -109,7 +109,7 @@ function* emptyPart(content: MailContent, part: MimePart, header: FieldEdits): G
     return;
   }
   const lineEnd = lineEndOf(content);
-  yield { start: part.start, end: part.bodyEnd, octets: Buffer.from(`Content-Type: text/plain; charset=us-ascii${lineEnd}${lineEnd}`) };
+  yield { start: part.start, end: part.bodyEnd, octets: Buffer.from(`Content-Type: text/plain; charset=us-ascii${lineEnd}${lineEnd}${missingLineEnd(content, part)}`) };
 }
 
 // -- Appending ----------------------------------------------------------------------------------------------------------------------------
@@ -131,6 +131,8 @@ function findPlainText(content: MailContent): MimePart | null {
 
 function isWritableText(content: MailContent, part: MimePart): boolean {
   if (part.contentType !== "text/plain" || isAttachment(part) || part.encoding === "unknown") return false;
+  // Without the empty line behind its header a part has no body to add to.
+  if (part.headerEnd === part.bodyStart) return false;
   if (charsetOf(part) !== "" && textDecoder(charsetOf(part)) === undefined) return false;
   // Text with a signature or cipher of its own in it. RFC 4880 §7, §6.2.
   const start = content.content(part).toString("latin1", 0, 65_536);
@@ -145,29 +147,30 @@ function* appendText(content: MailContent, part: MimePart, text: string, header:
   const endsLine = meant.length === 0 || meant[meant.length - 1] === 0x0a;
   // The last line of a part inside of a multipart has no end of its own: the delimiter brings one.
   const addition = `${endsLine ? "" : lineEnd}${meant.length === 0 ? "" : lineEnd}${paragraph}${part.parent === null && !paragraph.endsWith(lineEnd) ? lineEnd : ""}`;
+  const behind = Buffer.from(missingLineEnd(content, part));
   const ascii = !/[^\x00-\x7f]/.test(addition);
   const charset = charsetOf(part);
   const fits = ascii ? isAsciiBased(charset) : /^utf-?8$/i.test(charset);
   if (fits && part.encoding === "identity") {
     const eightBit = /^(?:8bit|binary)$/i.test(part.fields.get("content-transfer-encoding")?.value ?? "");
     if ((ascii || eightBit) && linesFit(addition) && lastLineLength(written) <= lineOctetsMax) {
-      yield { start: part.bodyEnd, end: part.bodyEnd, octets: Buffer.from(addition) };
+      yield { start: part.bodyEnd, end: part.bodyEnd, octets: Buffer.concat([Buffer.from(addition), behind]) };
       return;
     }
   }
   if (fits && part.encoding === "quoted-printable" && !/=[ \t\r\n]*$/.test(written.toString("latin1", Math.max(0, written.length - 80)))) {
-    yield { start: part.bodyEnd, end: part.bodyEnd, octets: encodeQuotedPrintable(Buffer.from(addition), lineEnd) };
+    yield { start: part.bodyEnd, end: part.bodyEnd, octets: Buffer.concat([encodeQuotedPrintable(Buffer.from(addition), lineEnd), behind]) };
     return;
   }
   if (fits && part.encoding === "base64") {
     const octets = encodeBase64(Buffer.concat([meant, Buffer.from(addition)]), lineEnd);
     const tail = written.length > 0 && written[written.length - 1] === 0x0a ? lineEnd : "";
-    yield { start: part.bodyStart, end: part.bodyEnd, octets: Buffer.concat([octets, Buffer.from(tail)]) };
+    yield { start: part.bodyStart, end: part.bodyEnd, octets: Buffer.concat([octets, Buffer.from(tail), behind]) };
     return;
   }
   const all = decodeCharset(meant, charset || "us-ascii") + addition;
   yield* rewriteFields(content, part, header);
-  yield { start: part.bodyStart, end: part.bodyEnd, octets: encodeQuotedPrintable(Buffer.from(all), lineEnd) };
+  yield { start: part.bodyStart, end: part.bodyEnd, octets: Buffer.concat([encodeQuotedPrintable(Buffer.from(all), lineEnd), behind]) };
 }
 
 /** Makes the part's header say what its body is now: UTF-8 in quoted-printable. */
@@ -189,8 +192,6 @@ function* rewriteFields(content: MailContent, part: MimePart, header: FieldEdits
   else missing.push(typeField);
   if (encoding) yield { start: encoding.start, end: encoding.end, octets: encodingField };
   else missing.push(encodingField);
-  // A part whose header ran into the delimiter has no empty line: it gets one.
-  if (part.headerEnd === part.bodyStart) missing.push(Buffer.from(lineEnd));
   if (missing.length > 0) yield { start: part.headerEnd, end: part.headerEnd, octets: Buffer.concat(missing) };
 }
 
@@ -209,6 +210,12 @@ function linesFit(text: string): boolean {
 
 function lastLineLength(octets: Buffer): number {
   return octets.length - 1 - octets.lastIndexOf(0x0a);
+}
+
+/** The line end that the delimiter behind an empty part lacks, and needs once the part is not empty. */
+function missingLineEnd(content: MailContent, part: MimePart): string {
+  const isLast = part.bodyEnd === content.octets.length;
+  return part.parent === null || isLast || lineEndLength(content.octets, part.bodyEnd) > 0 ? "" : lineEndOf(content);
 }
 
 function lineEndOf(content: MailContent): string {

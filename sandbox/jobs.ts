@@ -38,7 +38,7 @@ abstract class ProcessJob implements Job {
   protected abstract settleFault(fault: ScriptFault): void;
 
   octets(): Promise<Uint8Array> {
-    return Promise.reject(new Error("This job has no octets"));
+    throw new ProtocolError("Asks for octets where there are none");
   }
 
   onStep(_step: number): void {
@@ -71,6 +71,7 @@ export class RunJob extends ProcessJob {
   readonly #faults: Record<string, ScriptFault> = {};
   readonly #octets: Uint8Array | undefined;
   #unreadable = false;
+  #hasAsked = false;
   #step = 0;
 
   constructor(request: RunRequest, octets: Uint8Array | undefined, submit: (job: Job) => void, settle: RunSettlers) {
@@ -96,6 +97,9 @@ export class RunJob extends ProcessJob {
   }
 
   override octets(): Promise<Uint8Array> {
+    // Once for a process; it keeps them for the whole run.
+    if (this.#hasAsked) throw new ProtocolError("Asks for octets it has");
+    this.#hasAsked = true;
     return this.#request.octets();
   }
 
@@ -125,6 +129,7 @@ export class RunJob extends ProcessJob {
 
   protected again(): void {
     this.#step = 0;
+    this.#hasAsked = false;
     this.#submit(this);
   }
 

@@ -15,7 +15,7 @@ export interface Job {
   readonly frame: () => { readonly head: ToChild; readonly tails: readonly Uint8Array[] };
   /** Time it may compute where it is now, in milliseconds. */
   readonly limitMs: number;
-  /** The octets it misses; what this rejects with ends the job. */
+  /** The octets it misses; what this rejects with ends the job. @throws {ProtocolError} where it has asked too often */
   octets(): Promise<Uint8Array>;
   /** It is at this step now. @throws {ProtocolError} where it has no such step */
   onStep(step: number): void;
@@ -210,9 +210,10 @@ export class Pool {
     lane.headSinceMs = performance.now();
     if (message.t === "at" && !message.parsing) return job.onStep(message.step);
     if (message.t !== "at" && message.t !== "need") job.onAnswer(message, tail);
-    // Off the order only when its answer was taken: an answer that does not fit is blamed on it.
+    const octets = message.t === "need" ? job.octets() : undefined;
+    // Off the order only when its words were taken: what does not fit is blamed on it.
     lane.order.shift();
-    if (message.t === "need") this.#fetch(lane, job);
+    if (octets) this.#handOver(lane, job, octets);
     if (message.t === "at") {
       job.onStep(message.step);
       lane.parsing.set(job, performance.now());
@@ -230,14 +231,14 @@ export class Pool {
     return false;
   }
 
-  #fetch(lane: Lane, job: Job): void {
+  #handOver(lane: Lane, job: Job, octets: Promise<Uint8Array>): void {
     lane.aside.add(job);
-    job.octets().then(
-      (octets) => {
+    octets.then(
+      (message) => {
         // Where the process is gone meanwhile, so is the job from it.
         if (!lane.aside.delete(job)) return;
         this.#enqueue(lane, job);
-        lane.child.send(encodeFrame(JSON.stringify({ t: "octets", id: job.id } satisfies ToChild), [octets]));
+        lane.child.send(encodeFrame(JSON.stringify({ t: "octets", id: job.id } satisfies ToChild), [message]));
         this.#watchOn();
       },
       (error: unknown) => {

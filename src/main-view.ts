@@ -1,5 +1,12 @@
 /** What the running server shows of itself, put together from its parts: the admin port's and the control socket's window into it. */
-import type { BindingView, ListenerView, QueueItemView, ScriptState, ScriptView, ServerView } from "./admin/server-view.ts";
+import type {
+  BindingView,
+  ListenerView,
+  QueueItemView,
+  ScriptState,
+  ScriptView,
+  ServerView,
+} from "./admin/server-view.ts";
 import type { Config } from "./config/schema.ts";
 import { type Binding, priorityDefault } from "./events/binding.ts";
 import type { Dispatcher } from "./events/dispatcher.ts";
@@ -23,19 +30,25 @@ export interface ViewParts {
   readonly sessions: () => number;
 }
 
-export function createServerView(parts: ViewParts): ServerView & { scriptCounts(): { live: number; broken: number; suspended: number } } {
+export function createServerView(
+  parts: ViewParts,
+): ServerView & { scriptCounts(): { live: number; broken: number; suspended: number } } {
   const { dispatcher, registry, queue, spool, metrics, facts, listeners, draining, sessions } = parts;
   const scripts = () => registry.states().map((state) => scriptView(state, dispatcher));
   return {
     scripts,
-    bindings: () => eventNames.flatMap((event) => dispatcher.bindingsOf(event).map((binding) => bindingView(binding, dispatcher))),
+    bindings: () =>
+      eventNames.flatMap((event) => dispatcher.bindingsOf(event).map((binding) => bindingView(binding, dispatcher))),
     async queue({ limit, from, to }) {
-      const isMeant = ({ address }: { readonly address: string }) => (to?.startsWith("@") ? address.endsWith(to) : address === to);
+      const isMeant = ({ address }: { readonly address: string }) =>
+        to?.startsWith("@") ? address.endsWith(to) : address === to;
       return queue
         .list({ countMax: Number.MAX_SAFE_INTEGER })
         .sort((one, other) => one.receivedAt - other.receivedAt)
         .map(queueItemView)
-        .filter((item) => (from === undefined || item.from === from) && (to === undefined || item.recipients.some(isMeant)))
+        .filter(
+          (item) => (from === undefined || item.from === from) && (to === undefined || item.recipients.some(isMeant)),
+        )
         .slice(0, limit);
     },
     async queueItem(id) {
@@ -67,16 +80,31 @@ export function createServerView(parts: ViewParts): ServerView & { scriptCounts(
     scriptCounts() {
       const states = scripts().map(({ state }) => state);
       const count = (...wanted: ScriptState[]) => states.filter((state) => wanted.includes(state)).length;
-      return { live: count("live", "broken-edit"), broken: count("broken", "broken-edit"), suspended: count("suspended") };
+      return {
+        live: count("live", "broken-edit"),
+        broken: count("broken", "broken-edit"),
+        suspended: count("suspended"),
+      };
     },
   };
 }
 
-function scriptView({ name, live, broken }: ReturnType<ScriptRegistry["states"]>[number], dispatcher: Dispatcher): ScriptView {
+function scriptView(
+  { name, live, broken }: ReturnType<ScriptRegistry["states"]>[number],
+  dispatcher: Dispatcher,
+): ScriptView {
   const events = live?.exports.handlers ?? [];
   const health = dispatcher.healthOf(`${name}#${events[0] ?? "onArrival"}`);
   const enabled = live?.exports.enabled ?? true;
-  const state: ScriptState = !live ? "broken" : broken ? "broken-edit" : !enabled ? "disabled" : health.breaker === "closed" ? "live" : "suspended";
+  const state: ScriptState = !live
+    ? "broken"
+    : broken
+      ? "broken-edit"
+      : !enabled
+        ? "disabled"
+        : health.breaker === "closed"
+          ? "live"
+          : "suspended";
   const { lastFault } = health;
   return {
     name,
@@ -112,7 +140,19 @@ function bindingView(binding: Binding, dispatcher: Dispatcher): BindingView {
           : health.breaker === "closed"
             ? null
             : "suspended after too many faults";
-  return { id, event, name, source, kind: target.kind, priority, rule: rule?.text ?? null, enabled, onFault, maxFirings, reason };
+  return {
+    id,
+    event,
+    name,
+    source,
+    kind: target.kind,
+    priority,
+    rule: rule?.text ?? null,
+    enabled,
+    onFault,
+    maxFirings,
+    reason,
+  };
 }
 
 function queueItemView(entry: QueueEntry): QueueItemView {

@@ -4,14 +4,14 @@
  */
 import { access, constants, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { stopCompiler } from "../sandbox/compile.ts";
 import { Sandbox } from "../sandbox/host.ts";
 import { defaultLimits, type SandboxNotice, type ScriptLimits } from "../sandbox/protocol.ts";
-import { stopCompiler } from "../sandbox/compile.ts";
-import { controlSocketName, serveControl } from "./admin/control.ts";
+import { serveControl } from "./admin/control.ts";
 import { serveAdmin } from "./admin/http.ts";
-import type { ListenerView } from "./admin/server-view.ts";
-import type { Config, ListenerConfig } from "./config/schema.ts";
+import { controlSocketName, type ListenerView } from "./admin/server-view.ts";
 import type { LoadedConfig } from "./config/load.ts";
+import type { Config, ListenerConfig } from "./config/schema.ts";
 import { type Binding, priorityDefault } from "./events/binding.ts";
 import { Dispatcher } from "./events/dispatcher.ts";
 import { eventNames, eventTable } from "./events/event.ts";
@@ -62,7 +62,9 @@ export async function startServer(loaded: LoadedConfig, options: StartOptions = 
   const stops: (() => Promise<unknown> | unknown)[] = [];
   const stopAll = async (log?: Log) => {
     for (const stop of stops.splice(0).reverse()) {
-      await Promise.resolve(stop()).catch((error: unknown) => log?.error("server.stop-failed", { reason: describeThrown(error) }));
+      await Promise.resolve(stop()).catch((error: unknown) =>
+        log?.error("server.stop-failed", { reason: describeThrown(error) }),
+      );
     }
   };
   try {
@@ -84,7 +86,10 @@ async function start(
   const startedAt = clock.now();
   await prepareFolders(config);
 
-  const spool = config.spool.backend === "memory" ? createMemorySpool() : await openSqliteSpool({ folder: join(config.data, "spool"), log, clock });
+  const spool =
+    config.spool.backend === "memory"
+      ? createMemorySpool()
+      : await openSqliteSpool({ folder: join(config.data, "spool"), log, clock });
   stops.push(() => spool.close());
   const badmail = new BadMail(join(config.data, "badmail"));
 
@@ -125,7 +130,8 @@ async function start(
   const sinks = await loadSinks(config.sinks, log);
   stops.push(() => sinks.close());
   let scriptBindings: readonly Binding[] = [];
-  const bindAll = (released?: () => void) => dispatcher.replaceBindings([...own, ...sinks.bindings, ...scriptBindings], released);
+  const bindAll = (released?: () => void) =>
+    dispatcher.replaceBindings([...own, ...sinks.bindings, ...scriptBindings], released);
   bindAll();
   warnOfSilentEvents(sinks.bindings, log);
 
@@ -187,7 +193,12 @@ async function start(
   });
   const control = await serveControl({ view, path: join(config.data, controlSocketName) });
   stops.push(() => control.close());
-  const admin = await serveAdmin({ view, address: config.admin.address, port: config.admin.port, hosts: config.admin.hosts });
+  const admin = await serveAdmin({
+    view,
+    address: config.admin.address,
+    port: config.admin.port,
+    hosts: config.admin.hosts,
+  });
   stops.push(() => admin.close());
 
   for (const listenerConfig of config.listeners) {
@@ -209,11 +220,20 @@ async function start(
     const listener = await startLibraryListener(listenerOptions, reception, { clock, log });
     stops.push(() => listener.close(drainMs));
     listeners.push(listener);
-    listenerViews.push({ name: listener.name, address: listener.address, port: listener.port, role: listenerConfig.role });
+    listenerViews.push({
+      name: listener.name,
+      address: listener.address,
+      port: listener.port,
+      role: listenerConfig.role,
+    });
   }
   // Mail from before the restart goes out only now: a server that cannot start has not begun to deliver.
   await queue.start();
-  log.info("server.started", { listeners: listenerViews, admin: { address: admin.address, port: admin.port }, queue: spool.counts().messages });
+  log.info("server.started", {
+    listeners: listenerViews,
+    admin: { address: admin.address, port: admin.port },
+    queue: spool.counts().messages,
+  });
 
   let present = config;
   return {
@@ -230,7 +250,11 @@ async function start(
       if (options.loadAgain) {
         const next = options.loadAgain().config;
         delivery.reroute({ localDomains, smarthost: await readSmarthost(next) });
-        changes.push(...applyDomains(next, localDomains, relayDomains), ...applySmarthost(present, next), ...needsRestart(config, next));
+        changes.push(
+          ...applyDomains(next, localDomains, relayDomains),
+          ...applySmarthost(present, next),
+          ...needsRestart(config, next),
+        );
         queue.recheckHeld();
         present = next;
       }
@@ -254,14 +278,22 @@ async function prepareFolders({ data, delivery, scripts }: Config): Promise<void
     }
   }
   const found = await stat(scripts.folder).catch((error: unknown) => {
-    throw new Fault("data.unusable", `Cannot use the scripts folder ${scripts.folder}: ${describeFileError(error)}; make it, or name another with scripts.folder`, { cause: error });
+    throw new Fault(
+      "data.unusable",
+      `Cannot use the scripts folder ${scripts.folder}: ${describeFileError(error)}; make it, or name another with scripts.folder`,
+      { cause: error },
+    );
   });
-  if (!found.isDirectory()) throw new Fault("data.unusable", `Cannot use the scripts folder ${scripts.folder}: it is not a folder`);
+  if (!found.isDirectory())
+    throw new Fault("data.unusable", `Cannot use the scripts folder ${scripts.folder}: it is not a folder`);
 }
 
 async function readListener(listener: ListenerConfig, hostname: string): Promise<ListenerOptions> {
   const { name, address, port, role, limits, lineEnds, tls } = listener;
-  const pem = tls && { cert: await readNamedFile(tls.cert, `tls.cert of listener ${name}`), key: await readNamedFile(tls.key, `tls.key of listener ${name}`) };
+  const pem = tls && {
+    cert: await readNamedFile(tls.cert, `tls.cert of listener ${name}`),
+    key: await readNamedFile(tls.key, `tls.key of listener ${name}`),
+  };
   return { name, address, port, role, limits, lineEnds, hostname, ...(pem ? { tls: pem } : {}) };
 }
 
@@ -283,7 +315,9 @@ function doubling(firstMs: number, maxMs: number): number[] {
 /** @throws {Fault} `config.unreadable` */
 async function readNamedFile(path: string, option: string): Promise<Buffer> {
   return await readFile(path).catch((error: unknown) => {
-    throw new Fault("config.unreadable", `Cannot read ${path} (${option}): ${describeFileError(error)}`, { cause: error });
+    throw new Fault("config.unreadable", `Cannot read ${path} (${option}): ${describeFileError(error)}`, {
+      cause: error,
+    });
   });
 }
 
@@ -346,7 +380,10 @@ function applySmarthost({ delivery: before }: Config, { delivery: after }: Confi
 
 /** The options, section by section, whose new values are not in force before a restart. */
 function needsRestart(running: Config, next: Config): string[] {
-  const withoutLive = ({ domains: _domains, delivery: { smarthost: _smarthost, ...delivery }, ...rest }: Config) => ({ ...rest, delivery });
+  const withoutLive = ({ domains: _domains, delivery: { smarthost: _smarthost, ...delivery }, ...rest }: Config) => ({
+    ...rest,
+    delivery,
+  });
   const [before, after] = [withoutLive(running), withoutLive(next)];
   return (Object.keys(after) as (keyof typeof after)[])
     .filter((section) => JSON.stringify(before[section]) !== JSON.stringify(after[section]))

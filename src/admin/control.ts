@@ -12,8 +12,6 @@ import { Hono } from "hono";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { ServerView } from "./server-view.ts";
 
-export { controlSocketName } from "./server-view.ts";
-
 /** Octets of a socket's path, the end not counted; the kernel's own limit is one more, and macOS has four less. */
 const socketPathOctetsMax = process.platform === "darwin" ? 103 : 107;
 const queueLimitDefault = 1_000;

@@ -61,7 +61,7 @@ export const configTable = section("", {
         "`mx` takes mail for our domains from anybody; `submission` takes mail to anywhere from users who logged in.",
       ),
       engine: option(choice("engine", ["library"]), "library", "SMTP engine of the listener."),
-      line_ends: option(choice("way", ["refuse"]), "refuse", "What happens to mail data with a bare CR or a bare LF."),
+      line_ends: option(choice("way", ["refuse", "normalize"]), "refuse", "Mail data with a bare CR or LF: `refuse` answers 550, `normalize` makes CRLF of them."),
       tls: optionalSection("Certificate for STARTTLS. Without this section the listener offers none.", {
         cert: pathOption(required(path("a file"), "Certificate chain, PEM.")),
         key: pathOption(required(path("a file"), "Private key, PEM.")),

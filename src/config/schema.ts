@@ -16,7 +16,7 @@ export interface ListenerConfig {
   readonly port: number;
   readonly role: "mx" | "submission";
   readonly engine: "library";
-  readonly lineEnds: "refuse";
+  readonly lineEnds: "refuse" | "normalize";
   /** Absolute paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly limits: {

@@ -62,12 +62,21 @@ export function compareBindings(one: Binding, other: Binding): number {
 export function checkBinding(binding: Binding): void {
   const { priority, maxFirings, event, name, target } = binding;
   if (!Number.isInteger(priority) || priority < 0 || priority > priorityMax) {
-    throw new Fault("binding.invalid", `Cannot bind ${name} to ${event}: priority ${String(priority)}, expected a whole number from 0 to ${priorityMax}`);
+    throw new Fault(
+      "binding.invalid",
+      `Cannot bind ${name} to ${event}: priority ${String(priority)}, expected a whole number from 0 to ${priorityMax}`,
+    );
   }
   if (!Number.isInteger(maxFirings) || maxFirings < 0) {
-    throw new Fault("binding.invalid", `Cannot bind ${name} to ${event}: maxFirings ${String(maxFirings)}, expected a whole number from 0`);
+    throw new Fault(
+      "binding.invalid",
+      `Cannot bind ${name} to ${event}: maxFirings ${String(maxFirings)}, expected a whole number from 0`,
+    );
   }
   if (target.kind === "script" && !eventTable[event].scripts) {
-    throw new Fault("binding.invalid", `Cannot bind ${name} to ${event}: scripts cannot handle it, expected a native sink`);
+    throw new Fault(
+      "binding.invalid",
+      `Cannot bind ${name} to ${event}: scripts cannot handle it, expected a native sink`,
+    );
   }
 }

@@ -31,7 +31,12 @@ export interface ScriptOutcome {
 
 /** Runs scripts one after the other on a message, in one hop; may stop early, as sandbox/protocol.ts says. At least one is run. */
 export interface ScriptRunner {
-  run(event: EventName, message: Message, steps: readonly ScriptStep[], stopOnChange: boolean): Promise<readonly ScriptOutcome[]>;
+  run(
+    event: EventName,
+    message: Message,
+    steps: readonly ScriptStep[],
+    stopOnChange: boolean,
+  ): Promise<readonly ScriptOutcome[]>;
 }
 
 /** One answer of one sink, for metrics and traces. */
@@ -203,7 +208,9 @@ export class Dispatcher {
         return this.#held(
           set,
           rest.then((verdict) =>
-            verdict.kind === "proceed" ? this.#askFrom({ start: i + 1, settled: settled || verdict.settled }, event, subject, bindings, set) : verdict,
+            verdict.kind === "proceed"
+              ? this.#askFrom({ start: i + 1, settled: settled || verdict.settled }, event, subject, bindings, set)
+              : verdict,
           ),
         );
       }
@@ -256,7 +263,9 @@ export class Dispatcher {
       for (const { binding, verdict: given, fault } of outcomes) {
         const health = this.#healthFor(binding);
         health.firings++;
-        const verdict = fault ? this.#afterFault(event, binding, health, fault) : this.#answered(event, binding, health, given);
+        const verdict = fault
+          ? this.#afterFault(event, binding, health, fault)
+          : this.#answered(event, binding, health, given);
         if (verdict.kind !== "proceed") return verdict;
         settled ||= verdict.settled;
       }
@@ -270,7 +279,12 @@ export class Dispatcher {
     const verdict = (answer ?? proceed) as Verdict;
     if (verdict.kind !== "proceed" && !eventTable[event].verdicts.includes(verdict.kind)) {
       const expected = ["proceed", ...eventTable[event].verdicts].join(", ");
-      return this.#afterFault(event, binding, health, new Fault("verdict.not-allowed", `Cannot ${String(verdict.kind)} at ${event}: expected one of ${expected}`));
+      return this.#afterFault(
+        event,
+        binding,
+        health,
+        new Fault("verdict.not-allowed", `Cannot ${String(verdict.kind)} at ${event}: expected one of ${expected}`),
+      );
     }
     health.breaker.succeeded();
     this.#options.observe?.({ event, binding, verdict, fault: null });
@@ -298,7 +312,11 @@ export class Dispatcher {
       ...(error instanceof Fault ? {} : { stack: error instanceof Error ? error.stack : undefined }),
     });
     if (health.breaker.faulted()) {
-      this.#options.log.warn("binding.suspended", { binding: binding.id, onFault: binding.onFault, forMs: Math.round(health.breaker.remainingMs) });
+      this.#options.log.warn("binding.suspended", {
+        binding: binding.id,
+        onFault: binding.onFault,
+        forMs: Math.round(health.breaker.remainingMs),
+      });
     }
     return fault;
   }
@@ -306,21 +324,37 @@ export class Dispatcher {
   /** A binding whose breaker is open is not asked: its onFault answers. */
   #suspended(event: AskName, binding: Binding): Verdict {
     const verdict = onFaultVerdict(event, binding);
-    this.#options.observe?.({ event, binding, verdict, fault: new Fault("script.suspended", `${binding.name} is suspended after too many faults`) });
+    this.#options.observe?.({
+      event,
+      binding,
+      verdict,
+      fault: new Fault("script.suspended", `${binding.name} is suspended after too many faults`),
+    });
     return by(binding, verdict);
   }
 
   #healthFor(binding: Binding): Health {
     let health = this.#health.get(binding.id);
     if (!health) {
-      health = { firings: 0, faults: 0, lastFault: null, lastFaultAt: 0, breaker: new Breaker(this.#options.clock, this.#options.breaker), context: this.#contextOf(binding) };
+      health = {
+        firings: 0,
+        faults: 0,
+        lastFault: null,
+        lastFaultAt: 0,
+        breaker: new Breaker(this.#options.clock, this.#options.breaker),
+        context: this.#contextOf(binding),
+      };
       this.#health.set(binding.id, health);
     }
     return health;
   }
 
   #contextOf(binding: Binding): SinkContext {
-    return { log: this.#options.log.with({ binding: binding.id }), bindingId: binding.id, properties: binding.properties };
+    return {
+      log: this.#options.log.with({ binding: binding.id }),
+      bindingId: binding.id,
+      properties: binding.properties,
+    };
   }
 
   /** Counts an ask that has to wait, so that the set it uses is not released under it. */
@@ -364,5 +398,7 @@ function onFaultVerdict(event: AskName, binding: Binding): Verdict {
     case "defer":
       break;
   }
-  return allowed.includes("defer") ? defer("Temporary problem, please try again later", { code: 451, status: "4.3.0" }) : proceed;
+  return allowed.includes("defer")
+    ? defer("Temporary problem, please try again later", { code: 451, status: "4.3.0" })
+    : proceed;
 }

@@ -1,6 +1,7 @@
 /** Native sinks: trusted TypeScript in the server's own process. A sink has a name and a handler for each event it may be bound to. */
-import type { AskName, EventName, Events, SubjectOf, TellName } from "./event.ts";
+
 import type { Log } from "../platform/log.ts";
+import type { AskName, EventName, Events, SubjectOf, TellName } from "./event.ts";
 import type { Verdict } from "./verdict.ts";
 
 /** What a handler gets beside its subject. */
@@ -19,9 +20,14 @@ export type AskHandler<Name extends AskName> = (
 ) => Verdict | undefined | void | Promise<Verdict | undefined | void>;
 
 /** A tell event's handler. Nobody waits for it; what it throws is logged under its name. */
-export type TellHandler<Name extends TellName> = (subject: SubjectOf<Name>, context: SinkContext) => void | Promise<void>;
+export type TellHandler<Name extends TellName> = (
+  subject: SubjectOf<Name>,
+  context: SinkContext,
+) => void | Promise<void>;
 
-export type Handlers = { readonly [Name in AskName]?: AskHandler<Name> } & { readonly [Name in TellName]?: TellHandler<Name> };
+export type Handlers = { readonly [Name in AskName]?: AskHandler<Name> } & {
+  readonly [Name in TellName]?: TellHandler<Name>;
+};
 
 export type Sink = Handlers & {
   /** Kebab-case, named for what it does; shown in listings and logs. */

@@ -7,7 +7,12 @@ import { Fault } from "../platform/fault.ts";
 
 export type Verdict =
   | { readonly kind: "proceed"; readonly settled: boolean }
-  | ({ readonly kind: "refuse" | "defer" | "drop"; readonly code: number; readonly status: string; readonly text: string } & Decided)
+  | ({
+      readonly kind: "refuse" | "defer" | "drop";
+      readonly code: number;
+      readonly status: string;
+      readonly text: string;
+    } & Decided)
   | ({ readonly kind: "discard" | "quarantine"; readonly reason: string } & Decided);
 
 interface Decided {
@@ -46,7 +51,10 @@ export function quarantine(reason: string): Verdict {
 }
 
 /** Reply and close the connection; protocol events only. @throws {Fault} `verdict.code`, `verdict.status`, `verdict.text` */
-export function drop(text = "Closing connection", options: { readonly code?: number; readonly status?: string } = {}): Verdict {
+export function drop(
+  text = "Closing connection",
+  options: { readonly code?: number; readonly status?: string } = {},
+): Verdict {
   const code = options.code ?? 421;
   return reply("drop", code >= 500 ? 5 : 4, text, code, options.status ?? `${code >= 500 ? 5 : 4}.7.0`);
 }
@@ -64,18 +72,31 @@ export function describeVerdict(verdict: Verdict): string {
   }
 }
 
-function reply(kind: "refuse" | "defer" | "drop", codeClass: 4 | 5, text: string, code: number, status: string): Verdict {
+function reply(
+  kind: "refuse" | "defer" | "drop",
+  codeClass: 4 | 5,
+  text: string,
+  code: number,
+  status: string,
+): Verdict {
   if (!Number.isInteger(code) || Math.floor(code / 100) !== codeClass) {
-    throw new Fault("verdict.code", `Cannot ${kind} with code ${String(code)}: expected a number from ${codeClass}00 to ${codeClass}99`);
+    throw new Fault(
+      "verdict.code",
+      `Cannot ${kind} with code ${String(code)}: expected a number from ${codeClass}00 to ${codeClass}99`,
+    );
   }
   if (!isEnhancedStatus(status) || !status.startsWith(`${codeClass}.`)) {
-    throw new Fault("verdict.status", `Cannot ${kind} with status ${JSON.stringify(status)}: expected ${codeClass}.x.y (RFC 3463)`);
+    throw new Fault(
+      "verdict.status",
+      `Cannot ${kind} with status ${JSON.stringify(status)}: expected ${codeClass}.x.y (RFC 3463)`,
+    );
   }
   return Object.freeze({ kind, code, status, text: checkText(text) });
 }
 
 function checkText(text: string): string {
-  if (typeof text !== "string" || text.trim() === "") throw new Fault("verdict.text", "Cannot give a verdict without words: expected a text");
+  if (typeof text !== "string" || text.trim() === "")
+    throw new Fault("verdict.text", "Cannot give a verdict without words: expected a text");
   if (/[^\x20-\x7e\u00a0-\u{10ffff}]/u.test(text)) {
     throw new Fault("verdict.text", "Cannot give a verdict whose text holds control characters: expected one line");
   }

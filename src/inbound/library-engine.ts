@@ -4,8 +4,15 @@
  */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import type {
+  SMTPServerAddress,
+  SMTPServerAuthentication,
+  SMTPServerAuthenticationResponse,
+  SMTPServerDataStream,
+  SMTPServerError,
+  SMTPServerSession,
+} from "smtp-server";
 import { SMTPServer } from "smtp-server";
-import type { SMTPServerAddress, SMTPServerAuthentication, SMTPServerAuthenticationResponse, SMTPServerDataStream, SMTPServerError, SMTPServerSession } from "smtp-server";
 import { formatReply } from "../mail/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
@@ -28,7 +35,11 @@ type Done = (error?: Error | null) => void;
  * Starts listening.
  * @throws {Fault} `listen.failed` where the address or port cannot be had
  */
-export async function startLibraryListener(options: ListenerOptions, reception: Reception, ports: { readonly clock: Clock; readonly log: Log }): Promise<Listener> {
+export async function startLibraryListener(
+  options: ListenerOptions,
+  reception: Reception,
+  ports: { readonly clock: Clock; readonly log: Log },
+): Promise<Listener> {
   const engine = new LibraryEngine(options, reception, ports);
   await engine.listen();
   return engine;
@@ -47,7 +58,11 @@ class LibraryEngine implements Listener {
   #port = 0;
   #transactionsInHand = 0;
 
-  constructor(options: ListenerOptions, reception: Reception, { clock, log }: { readonly clock: Clock; readonly log: Log }) {
+  constructor(
+    options: ListenerOptions,
+    reception: Reception,
+    { clock, log }: { readonly clock: Clock; readonly log: Log },
+  ) {
     this.name = options.name;
     this.address = options.address;
     this.#options = options;
@@ -82,7 +97,9 @@ class LibraryEngine implements Listener {
       onData: (stream, session, done) => void this.#data(stream, session, done),
       onClose: (session) => this.#close(session),
     });
-    this.#server.on("error", (error: Error) => log.debug("session.error", { listener: options.name, reason: describeThrown(error) }));
+    this.#server.on("error", (error: Error) =>
+      log.debug("session.error", { listener: options.name, reason: describeThrown(error) }),
+    );
   }
 
   get port(): number {
@@ -157,7 +174,13 @@ class LibraryEngine implements Listener {
     try {
       const session = this.#sessionOf(client);
       const refusal = await this.#helo(session, client);
-      const answer = refusal ?? (await this.#reception.auth(session, { mechanism: auth.method, user: auth.username ?? "", secret: auth.password ?? "" }));
+      const answer =
+        refusal ??
+        (await this.#reception.auth(session, {
+          mechanism: auth.method,
+          user: auth.username ?? "",
+          secret: auth.password ?? "",
+        }));
       if (answer.code === 235) done(null, { user: session.user });
       else done(asError(session, answer));
     } catch (error) {
@@ -182,7 +205,11 @@ class LibraryEngine implements Listener {
     return name === session.helo ? null : await this.#reception.helo(session, name);
   }
 
-  async #data(stream: SMTPServerDataStream, client: SMTPServerSession, done: (error?: Error | null, message?: string) => void): Promise<void> {
+  async #data(
+    stream: SMTPServerDataStream,
+    client: SMTPServerSession,
+    done: (error?: Error | null, message?: string) => void,
+  ): Promise<void> {
     const session = this.#sessionOf(client);
     this.#transactionsInHand++;
     let receiver: MailDataReceiver | undefined;
@@ -198,7 +225,8 @@ class LibraryEngine implements Listener {
     } catch (error) {
       await receiver?.abort();
       // The client went away in the middle of the data: nobody is left to be answered.
-      if (stream.errored || stream.destroyed) done(asError(session, { code: 451, status: "4.4.2", text: "Connection lost", close: false }));
+      if (stream.errored || stream.destroyed)
+        done(asError(session, { code: 451, status: "4.4.2", text: "Connection lost", close: false }));
       else done(this.#bug(error));
     } finally {
       this.#transactionsInHand--;
@@ -226,8 +254,17 @@ class LibraryEngine implements Listener {
   }
 
   #bug(error: unknown): Error {
-    this.#log.error("listener.failed", { listener: this.name, reason: describeThrown(error), stack: error instanceof Error ? error.stack : undefined });
-    return asError(undefined, { code: 451, status: "4.3.0", text: "Temporary problem, please try again later", close: false });
+    this.#log.error("listener.failed", {
+      listener: this.name,
+      reason: describeThrown(error),
+      stack: error instanceof Error ? error.stack : undefined,
+    });
+    return asError(undefined, {
+      code: 451,
+      status: "4.3.0",
+      text: "Temporary problem, please try again later",
+      close: false,
+    });
   }
 }
 
@@ -244,7 +281,9 @@ function asError(session: InboundSession | undefined, answer: Answer): Error {
 /** RFC 5321 §4.1.1.11: a parameter of an extension that was not offered is answered 555. */
 function unknownParameter(address: SMTPServerAddress, known: ReadonlySet<string>): Answer | null {
   const unknown = Object.keys(address.args || {}).find((keyword) => !known.has(keyword));
-  return unknown === undefined ? null : { code: 555, status: "5.5.4", text: "A parameter is not known here", close: false };
+  return unknown === undefined
+    ? null
+    : { code: 555, status: "5.5.4", text: "A parameter is not known here", close: false };
 }
 
 function parametersOf(address: SMTPServerAddress): ReadonlyMap<string, string> {

@@ -2,7 +2,7 @@
  * Mail data on its way in: checks its octets, parts header from body while it arrives, and hands the body on to the spool.
  * Nothing with a bare CR, a bare LF or a NUL leaves here. RFC 5321 §2.3.8, RFC 5322 §2.2.
  */
-import { Header, splitMessage } from "../mail/header.ts";
+import { type Header, splitMessage } from "../mail/header.ts";
 import type { Body } from "../mail/message.ts";
 import { Fault } from "../platform/fault.ts";
 import type { BodyWriter } from "../spool/spool.ts";
@@ -52,13 +52,17 @@ export class MailDataReceiver {
     if (this.#fault) return undefined;
     this.#sizeOctets += chunk.length;
     if (this.#sizeOctets > this.#limits.sizeOctetsMax) {
-      return this.#fail(new Fault("message.too-large", `Cannot take the message: more than ${this.#limits.sizeOctetsMax} octets`));
+      return this.#fail(
+        new Fault("message.too-large", `Cannot take the message: more than ${this.#limits.sizeOctetsMax} octets`),
+      );
     }
     if (chunk.includes(0)) return this.#fail(new Fault("message.nul", "Cannot take the message: it holds a NUL"));
     let data = chunk;
     if (hasBareLineEnd(chunk, this.#lastOctet)) {
       if (this.#limits.lineEnds === "refuse") {
-        return this.#fail(new Fault("message.bare-line-end", "Cannot take the message: it holds a CR or LF that stands alone"));
+        return this.#fail(
+          new Fault("message.bare-line-end", "Cannot take the message: it holds a CR or LF that stands alone"),
+        );
       }
       data = normalizeLineEnds(chunk, this.#lastOctet);
     }
@@ -74,7 +78,11 @@ export class MailDataReceiver {
   async finish(): Promise<ReceivedMail> {
     try {
       if (!this.#fault && this.#lastOctet === cr) {
-        if (this.#limits.lineEnds === "refuse") this.#fault = new Fault("message.bare-line-end", "Cannot take the message: it ends with a CR that stands alone");
+        if (this.#limits.lineEnds === "refuse")
+          this.#fault = new Fault(
+            "message.bare-line-end",
+            "Cannot take the message: it ends with a CR that stands alone",
+          );
         else await this.#keep(Buffer.from([lf]));
       }
       if (!this.#fault && this.#head) await this.#part(this.#head);
@@ -97,13 +105,23 @@ export class MailDataReceiver {
     const end = head.length >= 2 && head[0] === cr && head[1] === lf ? 0 : endOfHeader(head, searchFrom);
     if (end === -1) {
       if (head.length > this.#limits.headerOctetsMax) {
-        return this.#fail(new Fault("message.header-too-large", `Cannot take the message: its header is longer than ${this.#limits.headerOctetsMax} octets`));
+        return this.#fail(
+          new Fault(
+            "message.header-too-large",
+            `Cannot take the message: its header is longer than ${this.#limits.headerOctetsMax} octets`,
+          ),
+        );
       }
       this.#head = head;
       return undefined;
     }
     if (end > this.#limits.headerOctetsMax) {
-      return this.#fail(new Fault("message.header-too-large", `Cannot take the message: its header is longer than ${this.#limits.headerOctetsMax} octets`));
+      return this.#fail(
+        new Fault(
+          "message.header-too-large",
+          `Cannot take the message: its header is longer than ${this.#limits.headerOctetsMax} octets`,
+        ),
+      );
     }
     return this.#part(head);
   }

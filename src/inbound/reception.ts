@@ -3,7 +3,14 @@
  * custody of the message, and says the reply. It knows no sockets.
  */
 import type { Dispatcher } from "../events/dispatcher.ts";
-import type { AuthSubject, DisconnectSubject, MailFromSubject, Parameters, RcptToSubject, TrackStep } from "../events/subject.ts";
+import type {
+  AuthSubject,
+  DisconnectSubject,
+  MailFromSubject,
+  Parameters,
+  RcptToSubject,
+  TrackStep,
+} from "../events/subject.ts";
 import { trackCodes } from "../events/subject.ts";
 import type { Verdict } from "../events/verdict.ts";
 import { createId } from "../mail/ids.ts";
@@ -86,7 +93,10 @@ export class Reception {
     return this.#options.dispatcher.bindingsOf("onAuth").length > 0;
   }
 
-  async auth(session: InboundSession, exchange: { readonly mechanism: string; readonly user: string; readonly secret: string }): Promise<Answer> {
+  async auth(
+    session: InboundSession,
+    exchange: { readonly mechanism: string; readonly user: string; readonly secret: string },
+  ): Promise<Answer> {
     let acceptedAs: string | undefined;
     const subject: AuthSubject = { session, ...exchange, acceptAs: (user) => void (acceptedAs = user) };
     const refusal = objection(await this.#options.dispatcher.ask("onAuth", subject));
@@ -105,7 +115,12 @@ export class Reception {
       return syntaxAnswer(error, "5.1.7", "The reverse-path is not an address");
     }
     if (needsUtf8(reversePath) && !parameters.has("SMTPUTF8")) return noUtf8;
-    const subject: MailFromSubject = { session, reversePath, parameters, rewrite: (other) => void (reversePath = other) };
+    const subject: MailFromSubject = {
+      session,
+      reversePath,
+      parameters,
+      rewrite: (other) => void (reversePath = other),
+    };
     const refusal = objection(await this.#options.dispatcher.ask("onMailFrom", subject));
     if (refusal) return refusal;
     session.transaction = new InboundTransaction(createId(this.#options.clock.now()), reversePath, parameters);
@@ -120,12 +135,15 @@ export class Reception {
     try {
       // The one address without a domain. RFC 5321 §4.5.1.
       const isPostmaster = /^<?postmaster>?$/i.test(path);
-      forwardPaths = [isPostmaster ? { localPart: "postmaster", domain: this.#options.postmasterDomain } : parseForwardPath(path)];
+      forwardPaths = [
+        isPostmaster ? { localPart: "postmaster", domain: this.#options.postmasterDomain } : parseForwardPath(path),
+      ];
     } catch (error) {
       return syntaxAnswer(error, "5.1.3", "The forward-path is not an address");
     }
     if (needsUtf8(forwardPaths[0]!) && !transaction.parameters.has("SMTPUTF8")) return noUtf8;
-    if (transaction.recipients.length >= this.#listener.limits.recipientsMax) return no(452, "4.5.3", "Too many recipients");
+    if (transaction.recipients.length >= this.#listener.limits.recipientsMax)
+      return no(452, "4.5.3", "Too many recipients");
     let accepted: RcptToSubject["accepted"] = null;
     const subject: RcptToSubject = {
       session,
@@ -143,7 +161,8 @@ export class Reception {
     const refusal = objection(await this.#options.dispatcher.ask("onRcptTo", subject));
     if (refusal) return refusal;
     for (const forwardPath of forwardPaths) {
-      if (!transaction.recipients.some((recipient) => sameMailbox(recipient, forwardPath))) transaction.recipients.push(forwardPath);
+      if (!transaction.recipients.some((recipient) => sameMailbox(recipient, forwardPath)))
+        transaction.recipients.push(forwardPath);
     }
     return ok("Recipient accepted", "2.1.5");
   }
@@ -177,7 +196,8 @@ export class Reception {
     try {
       const verdict = await this.#decide(session, message);
       const answer = await this.#carryOut(session, message, verdict);
-      inCustody = verdict.kind === "proceed" && message.body === received.body && message.envelope.recipients.length > 0;
+      inCustody =
+        verdict.kind === "proceed" && message.body === received.body && message.envelope.recipients.length > 0;
       return answer;
     } catch (error) {
       return this.#cannotTake(message.id, session, error);
@@ -197,10 +217,21 @@ export class Reception {
       messagesAccepted: session.messagesAccepted,
       durationMs,
     });
-    this.#options.log.debug("session.closed", { session: session.id, ip: session.ip, helo: session.helo, messagesAccepted: session.messagesAccepted, durationMs });
+    this.#options.log.debug("session.closed", {
+      session: session.id,
+      ip: session.ip,
+      helo: session.helo,
+      messagesAccepted: session.messagesAccepted,
+      durationMs,
+    });
   }
 
-  #createMessage(session: InboundSession, transaction: InboundTransaction, received: ReceivedMail, protocol: string): Message {
+  #createMessage(
+    session: InboundSession,
+    transaction: InboundTransaction,
+    received: ReceivedMail,
+    protocol: string,
+  ): Message {
     const at = this.#options.clock.now();
     const value = receivedValue({
       helo: session.helo,
@@ -217,7 +248,10 @@ export class Reception {
       id: transaction.id,
       receivedAt: at,
       origin: session.origin,
-      envelope: { reversePath: transaction.reversePath, recipients: transaction.recipients.map((mailbox) => ({ mailbox })) },
+      envelope: {
+        reversePath: transaction.reversePath,
+        recipients: transaction.recipients.map((mailbox) => ({ mailbox })),
+      },
       header: received.header.prepend("Received", value),
       separator: received.separator,
       body: received.body,
@@ -248,9 +282,11 @@ export class Reception {
         return this.#discarded(session, message, verdict.reason, verdict.by);
       case "quarantine": {
         const now = this.#options.clock.now();
-        await this.#options.badmail.keep(message, { reason: verdict.reason, binding: verdict.by ?? null, at: now }).catch((error: unknown) => {
-          throw spoolFault(error);
-        });
+        await this.#options.badmail
+          .keep(message, { reason: verdict.reason, binding: verdict.by ?? null, at: now })
+          .catch((error: unknown) => {
+            throw spoolFault(error);
+          });
         session.messagesAccepted++;
         this.#finish(session, message, "quarantined", { reason: verdict.reason, by: verdict.by });
         return queued(message.id);
@@ -272,7 +308,12 @@ export class Reception {
     return queued(message.id);
   }
 
-  #finish(session: InboundSession, message: Message, result: ArrivalResult, facts: Readonly<Record<string, unknown>>): void {
+  #finish(
+    session: InboundSession,
+    message: Message,
+    result: ArrivalResult,
+    facts: Readonly<Record<string, unknown>>,
+  ): void {
     const step: Record<ArrivalResult, TrackStep> = {
       accepted: "spooled",
       discarded: "discarded",
@@ -318,7 +359,13 @@ export class Reception {
 
   #track(messageId: string, step: TrackStep, facts: Readonly<Record<string, unknown>>): void {
     if (this.#options.dispatcher.bindingsOf("onTrack").length === 0) return;
-    this.#options.dispatcher.tell("onTrack", { messageId, step, code: trackCodes[step], at: this.#options.clock.now(), facts });
+    this.#options.dispatcher.tell("onTrack", {
+      messageId,
+      step,
+      code: trackCodes[step],
+      at: this.#options.clock.now(),
+      facts,
+    });
   }
 }
 

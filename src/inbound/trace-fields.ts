@@ -21,7 +21,12 @@ export function receivedValue(facts: ReceivedFacts): string {
   // The client's own words go into a field only where they are a name or an address.
   const helo = /^[A-Za-z0-9._:[\]-]{1,255}$/.test(facts.helo) ? facts.helo : "unknown";
   const host = facts.host && /^[A-Za-z0-9._-]{1,255}$/.test(facts.host) ? `${facts.host} ` : "";
-  const clauses = [`from ${helo} (${host}${literal})`, `by ${facts.by} (OnArrival)`, `with ${facts.protocol}`, `id ${facts.id}`];
+  const clauses = [
+    `from ${helo} (${host}${literal})`,
+    `by ${facts.by} (OnArrival)`,
+    `with ${facts.protocol}`,
+    `id ${facts.id}`,
+  ];
   if (facts.recipients.length === 1) clauses.push(`for <${formatMailbox(facts.recipients[0]!)}>`);
   return `${clauses.join(" ")}; ${formatDate(facts.at)}`;
 }

@@ -6,24 +6,27 @@ import { syncFolder } from "./durable-file.ts";
 /** Makes the folder and what is missing above it; once this resolves every entry made is durable. */
 export async function makeFolderDurably(path: string, mode = 0o700): Promise<void> {
   const folder = resolve(path);
-  const state = await makeFolder(folder, mode);
+  let state = await makeFolder(folder, mode);
   if (state === "there") return;
-  if (state === "made") return await syncFolder(dirname(folder));
-  await makeFolderDurably(dirname(folder), mode);
-  // Some file systems say that the folder above is missing when they mean that nobody may make one there.
-  await mkdir(folder, { mode });
+  if (state instanceof Error && dirname(folder) !== folder) {
+    await makeFolderDurably(dirname(folder), mode);
+    // Once, and not round in circles: some file systems say that the folder above is missing when they mean that nobody may make one there.
+    state = await makeFolder(folder, mode);
+  }
+  if (state instanceof Error) throw state;
+  // "there" by now is somebody else's doing at the same time; whether they have synced it yet is not known, so it is synced here too.
   await syncFolder(dirname(folder));
 }
 
-/** `orphan`: the folder above it is missing. */
-async function makeFolder(folder: string, mode: number): Promise<"made" | "there" | "orphan"> {
+/** An error where the folder above it is missing: what the system said. */
+async function makeFolder(folder: string, mode: number): Promise<"made" | "there" | Error> {
   try {
     await mkdir(folder, { mode });
     return "made";
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
+    const { code } = error as NodeJS.ErrnoException;
     if (code === "EEXIST" && (await stat(folder)).isDirectory()) return "there";
-    if (code !== "ENOENT" || dirname(folder) === folder) throw error;
-    return "orphan";
+    if (code === "ENOENT") return error as NodeJS.ErrnoException;
+    throw error;
   }
 }

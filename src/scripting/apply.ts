@@ -3,8 +3,8 @@
  * the sandbox is not trusted to have done so.
  */
 import type { BodySplice, Effects, FieldResult, PartChange } from "../../sandbox/protocol.ts";
-import { createField, type Field, fieldValue, Header } from "../mail/header.ts";
 import { decodeWords } from "../mail/encoded-word.ts";
+import { createField, type Field, fieldValue, Header } from "../mail/header.ts";
 import { formatMailbox, type Mailbox, parseMailbox, sameMailbox } from "../mail/mailbox.ts";
 import { type Body, inlineBody, type Message } from "../mail/message.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
@@ -18,7 +18,11 @@ export interface FieldChange {
 
 /** What a run changed, for people. */
 export interface AppliedChanges {
-  readonly envelope: { readonly from?: string | null; readonly added: readonly string[]; readonly removed: readonly string[] };
+  readonly envelope: {
+    readonly from?: string | null;
+    readonly added: readonly string[];
+    readonly removed: readonly string[];
+  };
   readonly fields: readonly FieldChange[];
   readonly parts: readonly PartChange[];
 }
@@ -46,7 +50,9 @@ export async function applyEffects(message: Message, effects: Effects): Promise<
 
 /** Whether there is anything to apply. */
 export function isEmpty(effects: Effects): boolean {
-  return effects.from === undefined && effects.to === undefined && effects.fields === undefined && !effects.splices?.length;
+  return (
+    effects.from === undefined && effects.to === undefined && effects.fields === undefined && !effects.splices?.length
+  );
 }
 
 function applyEnvelope(message: Message, { from, to }: Effects): AppliedChanges["envelope"] {
@@ -57,7 +63,8 @@ function applyEnvelope(message: Message, { from, to }: Effects): AppliedChanges[
   const added: Mailbox[] = [];
   let removed: readonly Mailbox[] = [];
   if (to !== undefined) {
-    if (to.length > recipientsMax) throw new Fault("script.action-invalid", `Cannot send to ${to.length} recipients: at most ${recipientsMax}`);
+    if (to.length > recipientsMax)
+      throw new Fault("script.action-invalid", `Cannot send to ${to.length} recipients: at most ${recipientsMax}`);
     const wanted: Mailbox[] = [];
     for (const mailbox of to.map(parseMailbox)) {
       if (wanted.some((other) => sameMailbox(other, mailbox))) continue;
@@ -68,7 +75,11 @@ function applyEnvelope(message: Message, { from, to }: Effects): AppliedChanges[
     mailboxes = wanted;
   }
   message.envelope = { reversePath: newPath, recipients: mailboxes.map((mailbox) => ({ mailbox })) };
-  return { ...(from === undefined ? {} : { from }), added: added.map(formatMailbox), removed: removed.map(formatMailbox) };
+  return {
+    ...(from === undefined ? {} : { from }),
+    added: added.map(formatMailbox),
+    removed: removed.map(formatMailbox),
+  };
 }
 
 function applyFields(message: Message, results: readonly FieldResult[]): FieldChange[] {
@@ -77,7 +88,11 @@ function applyFields(message: Message, results: readonly FieldResult[]): FieldCh
   const fields: Field[] = results.map((result) => {
     if (typeof result !== "number") return createField(result[0], result[1]);
     const original = originals[result];
-    if (!original || kept.has(result)) throw new Fault("script.action-invalid", `Cannot keep field ${result}: there is no such field, or it was kept already`);
+    if (!original || kept.has(result))
+      throw new Fault(
+        "script.action-invalid",
+        `Cannot keep field ${result}: there is no such field, or it was kept already`,
+      );
     kept.add(result);
     return original;
   });
@@ -118,12 +133,16 @@ async function spliceBody(body: Body, splices: readonly BodySplice[]): Promise<B
   }
   pieces.push(octets.subarray(at));
   const edited = Buffer.concat(pieces);
-  if (hasBareLineEnd(edited)) throw new Fault("script.action-invalid", "Cannot write a body with a CR, LF or NUL that stands alone");
+  // What stood alone before is not the script's doing; a listener takes no such message.
+  if (hasBareLineEnd(edited) && !hasBareLineEnd(octets))
+    throw new Fault("script.action-invalid", "Cannot write a body with a CR, LF or NUL that stands alone");
   return inlineBody(edited);
 }
 
 function hasBareLineEnd(octets: Buffer): boolean {
-  for (let at = octets.indexOf(0x0a); at !== -1; at = octets.indexOf(0x0a, at + 1)) if (octets[at - 1] !== 0x0d) return true;
-  for (let at = octets.indexOf(0x0d); at !== -1; at = octets.indexOf(0x0d, at + 1)) if (octets[at + 1] !== 0x0a) return true;
+  for (let at = octets.indexOf(0x0a); at !== -1; at = octets.indexOf(0x0a, at + 1))
+    if (octets[at - 1] !== 0x0d) return true;
+  for (let at = octets.indexOf(0x0d); at !== -1; at = octets.indexOf(0x0d, at + 1))
+    if (octets[at + 1] !== 0x0a) return true;
   return octets.includes(0);
 }

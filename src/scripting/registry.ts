@@ -6,7 +6,12 @@
 import { basename, relative } from "node:path";
 import { compileScript } from "../../sandbox/compile.ts";
 import type { Sandbox } from "../../sandbox/host.ts";
-import { type CompiledScript, type ScriptExports, ScriptFaultError, type ScriptLimits } from "../../sandbox/protocol.ts";
+import {
+  type CompiledScript,
+  type ScriptExports,
+  ScriptFaultError,
+  type ScriptLimits,
+} from "../../sandbox/protocol.ts";
 import { listScripts, watchScripts } from "../../sandbox/watch.ts";
 import { type Binding, type OnFault, onFaults, priorityDefault } from "../events/binding.ts";
 import { isEventName } from "../events/event.ts";
@@ -85,7 +90,12 @@ export class ScriptRegistry {
   /** Looks at the whole folder again. */
   async reload(): Promise<void> {
     const files = await listScripts(this.#options.folder);
-    this.#work = this.#work.then(() => this.#update(files, [...this.#entries.keys()].filter((file) => !files.includes(file))));
+    this.#work = this.#work.then(() =>
+      this.#update(
+        files,
+        [...this.#entries.keys()].filter((file) => !files.includes(file)),
+      ),
+    );
     await this.#work;
   }
 
@@ -108,7 +118,12 @@ export class ScriptRegistry {
         // A script is touched when it changed itself, or a file that went into it did; a broken one is tried again with every change.
         const files = present.filter((file) => {
           const entry = this.#entries.get(file);
-          return !entry || touched.has(file) || entry.broken !== null || entry.live?.inputs.some((input) => touched.has(input));
+          return (
+            !entry ||
+            touched.has(file) ||
+            entry.broken !== null ||
+            entry.live?.inputs.some((input) => touched.has(input))
+          );
         });
         const gone = [...this.#entries.keys()].filter((file) => !present.includes(file));
         await this.#update(files, gone);
@@ -143,7 +158,13 @@ export class ScriptRegistry {
     const startedMs = clock.monotonicMs();
     let entry = this.#entries.get(file);
     if (!entry) {
-      entry = { name: `${basename(folder)}/${relative(folder, file)}`, file, createdOrder: ++this.#created, live: null, broken: null };
+      entry = {
+        name: `${basename(folder)}/${relative(folder, file)}`,
+        file,
+        createdOrder: ++this.#created,
+        live: null,
+        broken: null,
+      };
       this.#entries.set(file, entry);
     }
     try {
@@ -157,7 +178,12 @@ export class ScriptRegistry {
       const former = entry.live?.version;
       entry.live = { version: compiled.version, exports, rule, since: clock.now(), inputs: compiled.inputs };
       entry.broken = null;
-      log.info("script.activated", { script: entry.name, version: compiled.version, former, ms: Math.round(clock.monotonicMs() - startedMs) });
+      log.info("script.activated", {
+        script: entry.name,
+        version: compiled.version,
+        former,
+        ms: Math.round(clock.monotonicMs() - startedMs),
+      });
       for (const warning of rule?.warnings ?? []) log.warn("script.rule-warned", { script: entry.name, warning });
       return former;
     } catch (error) {
@@ -223,7 +249,8 @@ function bindingsOf({ name, live, broken, createdOrder }: Entry): Binding[] {
 }
 
 function brokenEdit(error: unknown): Omit<BrokenEdit, "since"> {
-  if (error instanceof ScriptFaultError) return { code: error.fault.code, message: error.fault.message, at: error.fault.at };
+  if (error instanceof ScriptFaultError)
+    return { code: error.fault.code, message: error.fault.message, at: error.fault.at };
   if (error instanceof Fault) return { code: error.code, message: error.message, at: null };
   return { code: "bug", message: describeThrown(error), at: null };
 }

@@ -1,6 +1,7 @@
 /** Runs scripts on a message: one hop to the sandbox, then each run's edits applied in order. What a fault means is the dispatcher's to say. */
-import type { RunStep, ScriptFault, ScriptLimits, StepResult, VerdictResult } from "../../sandbox/protocol.ts";
+
 import type { Sandbox } from "../../sandbox/host.ts";
+import type { RunStep, ScriptFault, ScriptLimits, StepResult, VerdictResult } from "../../sandbox/protocol.ts";
 import type { ScriptOutcome, ScriptRunner, ScriptStep } from "../events/dispatcher.ts";
 import type { EventName } from "../events/event.ts";
 import { defer, discard, proceed, quarantine, refuse, settle, type Verdict } from "../events/verdict.ts";
@@ -28,7 +29,12 @@ export function createScriptRunner(options: {
   readonly onRun?: (report: RunReport) => void;
 }): ScriptRunner {
   return {
-    async run(event: EventName, message: Message, steps: readonly ScriptStep[], stopOnChange: boolean): Promise<readonly ScriptOutcome[]> {
+    async run(
+      event: EventName,
+      message: Message,
+      steps: readonly ScriptStep[],
+      stopOnChange: boolean,
+    ): Promise<readonly ScriptOutcome[]> {
       const answer = await options.sandbox.run({
         event,
         steps: steps.map((step) => runStep(step, options.limits)),
@@ -59,7 +65,8 @@ export function createScriptRunner(options: {
 }
 
 function runStep({ binding, matchedRecipients }: ScriptStep, limits: ScriptLimits): RunStep {
-  if (binding.target.kind !== "script") throw new Fault("binding.invalid", `Cannot run ${binding.name}: it is no script`);
+  if (binding.target.kind !== "script")
+    throw new Fault("binding.invalid", `Cannot run ${binding.name}: it is no script`);
   return {
     bindingId: binding.id,
     version: binding.target.version,
@@ -69,8 +76,13 @@ function runStep({ binding, matchedRecipients }: ScriptStep, limits: ScriptLimit
   };
 }
 
-async function applyResult(message: Message, binding: ScriptOutcome["binding"], result: StepResult): Promise<ScriptOutcome> {
-  if (result.fault) return { binding, verdict: proceed, fault: faultOf(result.fault, binding.name, result.version, message.id) };
+async function applyResult(
+  message: Message,
+  binding: ScriptOutcome["binding"],
+  result: StepResult,
+): Promise<ScriptOutcome> {
+  if (result.fault)
+    return { binding, verdict: proceed, fault: faultOf(result.fault, binding.name, result.version, message.id) };
   const before = message.snapshot();
   try {
     if (!isEmpty(result.effects)) await applyEffects(message, result.effects);
@@ -78,7 +90,14 @@ async function applyResult(message: Message, binding: ScriptOutcome["binding"], 
   } catch (error) {
     message.restore(before);
     if (!(error instanceof Fault)) throw error;
-    return { binding, verdict: proceed, fault: new Fault(error.code, error.message, { cause: error, facts: { script: binding.name, version: result.version, message: message.id } }) };
+    return {
+      binding,
+      verdict: proceed,
+      fault: new Fault(error.code, error.message, {
+        cause: error,
+        facts: { script: binding.name, version: result.version, message: message.id },
+      }),
+    };
   }
 }
 
@@ -98,12 +117,17 @@ export function verdictOf(result: VerdictResult): Verdict {
   }
 }
 
-function replyOptions({ code, status }: { readonly code?: number; readonly status?: string }): { code?: number; status?: string } {
+function replyOptions({ code, status }: { readonly code?: number; readonly status?: string }): {
+  code?: number;
+  status?: string;
+} {
   return { ...(code === undefined ? {} : { code }), ...(status === undefined ? {} : { status }) };
 }
 
 function faultOf(fault: ScriptFault, script: string, version: string, messageId: string): Fault {
-  return new Fault(fault.code, fault.message, { facts: { script, version, message: messageId, at: fault.at, stack: fault.stack } });
+  return new Fault(fault.code, fault.message, {
+    facts: { script, version, message: messageId, at: fault.at, stack: fault.stack },
+  });
 }
 
 function reportLog(log: Log, message: Message, script: string, { log: entries, defects }: StepResult): void {

@@ -79,7 +79,10 @@ export async function loadSinks(entries: readonly SinkEntry[], log: Log): Promis
 }
 
 /** Bindings of the server's own handling, in its place in the order: behind every other sink of the same priority. */
-export function serverBindings(sinks: readonly { readonly sink: Sink; readonly events: readonly EventName[] }[], priority: number): Binding[] {
+export function serverBindings(
+  sinks: readonly { readonly sink: Sink; readonly events: readonly EventName[] }[],
+  priority: number,
+): Binding[] {
   return sinks.flatMap(({ sink, events }, index) =>
     events.map((event) => ({
       id: `server/${sink.name}#${event}`,
@@ -102,11 +105,24 @@ async function loadSink(entry: SinkEntry): Promise<Sink> {
   const module = (await import(pathToFileURL(entry.module).href)) as Record<string, unknown>;
   const names = Object.keys(module);
   const name = entry.export ?? ("default" in module ? "default" : names.length === 1 ? names[0]! : undefined);
-  if (name === undefined) throw new Fault("sink.load", `Cannot choose an export of ${entry.module}: it has ${names.join(", ") || "none"}; name one with export = "…"`);
+  if (name === undefined)
+    throw new Fault(
+      "sink.load",
+      `Cannot choose an export of ${entry.module}: it has ${names.join(", ") || "none"}; name one with export = "…"`,
+    );
   const exported = module[name];
-  if (exported === undefined) throw new Fault("sink.load", `Cannot find the export ${name} of ${entry.module}: it has ${names.join(", ") || "none"}`);
-  const sink: unknown = typeof exported === "function" ? await (exported as (properties: unknown) => unknown)(entry.properties) : exported;
-  if (!isSink(sink)) throw new Fault("sink.load", `Cannot use the export ${name} of ${entry.module}: expected a sink, or a function that makes one: an object with a name and handlers`);
+  if (exported === undefined)
+    throw new Fault(
+      "sink.load",
+      `Cannot find the export ${name} of ${entry.module}: it has ${names.join(", ") || "none"}`,
+    );
+  const sink: unknown =
+    typeof exported === "function" ? await (exported as (properties: unknown) => unknown)(entry.properties) : exported;
+  if (!isSink(sink))
+    throw new Fault(
+      "sink.load",
+      `Cannot use the export ${name} of ${entry.module}: expected a sink, or a function that makes one: an object with a name and handlers`,
+    );
   return sink;
 }
 
@@ -116,7 +132,8 @@ function isSink(value: unknown): value is Sink {
 
 function targetOf(sink: Sink, event: EventName): Binding["target"] {
   const handler = sink[event];
-  if (typeof handler !== "function") return { kind: "broken", reason: `The sink ${sink.name} has no handler for ${event}` };
+  if (typeof handler !== "function")
+    return { kind: "broken", reason: `The sink ${sink.name} has no handler for ${event}` };
   // The event's name ties the handler to its subject's type; the dispatcher keeps that tie.
   return { kind: "native", handler: handler.bind(sink) as unknown as AnyHandler };
 }

@@ -13,8 +13,19 @@ export function createMessage(text: string, envelope: { from?: string | null; to
   return new Message({
     id: "01TESTMESSAGE000",
     receivedAt: 1_795_000_000_000,
-    origin: { sessionId: "01TESTSESSION000", listener: "mx", ip: "192.0.2.1", host: null, helo: "client.example", user: null, tls: null },
-    envelope: { reversePath: from === null ? null : parseMailbox(from), recipients: to.map((mailbox) => ({ mailbox: parseMailbox(mailbox) })) },
+    origin: {
+      sessionId: "01TESTSESSION000",
+      listener: "mx",
+      ip: "192.0.2.1",
+      host: null,
+      helo: "client.example",
+      user: null,
+      tls: null,
+    },
+    envelope: {
+      reversePath: from === null ? null : parseMailbox(from),
+      recipients: to.map((mailbox) => ({ mailbox: parseMailbox(mailbox) })),
+    },
     header,
     separator,
     body: inlineBody(body),
@@ -24,7 +35,11 @@ export function createMessage(text: string, envelope: { from?: string | null; to
 
 let created = 0;
 
-export function createBinding(event: EventName, handler: (...words: never[]) => unknown, options: Partial<Binding> = {}): Binding {
+export function createBinding(
+  event: EventName,
+  handler: (...words: never[]) => unknown,
+  options: Partial<Binding> = {},
+): Binding {
   created++;
   return {
     id: options.id ?? `sinks/${created}#${event}`,

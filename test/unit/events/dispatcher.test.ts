@@ -84,9 +84,19 @@ describe("ask", () => {
     const { dispatcher } = createDispatcher();
     const own = createBinding("onArrival", () => refuse("loop"), { id: "own", source: "server" });
     dispatcher.replaceBindings([createBinding("onArrival", () => settle), createBinding("onArrival", never), own]);
-    expect(dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({ kind: "refuse", by: "own" });
-    dispatcher.replaceBindings([createBinding("onArrival", async () => settle), createBinding("onArrival", never), own]);
-    expect(await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({ kind: "refuse", by: "own" });
+    expect(dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({
+      kind: "refuse",
+      by: "own",
+    });
+    dispatcher.replaceBindings([
+      createBinding("onArrival", async () => settle),
+      createBinding("onArrival", never),
+      own,
+    ]);
+    expect(await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({
+      kind: "refuse",
+      by: "own",
+    });
   });
 
   test.each([

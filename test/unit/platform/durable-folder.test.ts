@@ -17,13 +17,22 @@ describe("makeFolderDurably", () => {
     expect(statSync(join(root, "a", "b", "c")).mode & 0o777).toBe(0o700);
   });
 
+  test("makes neighbours at the same time, though each finds the folders above them missing", async () => {
+    const names = Array.from({ length: 20 }, (_, place) => `n${place}`);
+    await Promise.all(names.map((name) => makeFolderDurably(join(root, "a", "b", "c", name, "d"))));
+    for (const name of names) expect(statSync(join(root, "a", "b", "c", name, "d")).isDirectory()).toBe(true);
+  });
+
   test("throws where a file has the name, or one above it", async () => {
     writeFileSync(join(root, "file"), "");
     await expect(makeFolderDurably(join(root, "file"))).rejects.toMatchObject({ code: "EEXIST" });
     await expect(makeFolderDurably(join(root, "file", "a"))).rejects.toMatchObject({ code: "ENOTDIR" });
   });
 
-  test.runIf(process.platform === "linux")("throws, and ends, where the folder above is there and takes none", async () => {
-    await expect(makeFolderDurably("/proc/onarrival")).rejects.toMatchObject({ code: "ENOENT" });
-  });
+  test.runIf(process.platform === "linux")(
+    "throws, and ends, where the folder above is there and takes none",
+    async () => {
+      await expect(makeFolderDurably("/proc/onarrival")).rejects.toMatchObject({ code: "ENOENT" });
+    },
+  );
 });

@@ -337,7 +337,15 @@ describe("Mail.appendText", () => {
     expect(out.toString("latin1").endsWith("\r\n--z--\r\n")).toBe(true);
   });
 
+  it("adds to a plain part that is empty, and keeps the delimiter on a line of its own", async () => {
+    const empty = messageOf("From: a@example.com\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n--x--\n");
+    const result = await run(append("Bye"), empty);
+    expect(applied(empty, result).toString()).toBe("From: a@example.com\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nBye\r\n--x--\r\n");
+  });
+
   it.each([
+    ["no body", "Content-Type: text/plain\n"],
+    ["a part without a body", "Content-Type: multipart/mixed; boundary=x\n\n--x\n--x--\n"],
     ["no plain part", "Content-Type: text/html\n\n<p>x</p>\n"],
     ["signed", "Content-Type: multipart/signed; boundary=x; protocol=\"application/pgp-signature\"\n\n--x\nContent-Type: text/plain\n\nsigned\n--x\nContent-Type: application/pgp-signature\n\nsig\n--x--\n"],
     ["encrypted", "Content-Type: application/pkcs7-mime; name=smime.p7m\n\nx\n"],

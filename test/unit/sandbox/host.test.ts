@@ -269,14 +269,27 @@ describe("Sandbox beside a process that lies", () => {
     await expect(Sandbox.start({ processes: 1, childFile: file })).rejects.toThrow(/^A sandbox process did not start: exit status 1/);
   });
 
-  it("asks for the octets of a run as often as the process does, and not without end", async () => {
+  it.each([
+    ["twice at once", 'frame({ t: "need", id: head.id }); frame({ t: "need", id: head.id });'],
+    ["again when it has them", 'frame({ t: "need", id: head.id }); } else if (head.t === "octets") { frame({ t: "need", id: head.id });'],
+  ])("does not fetch octets without end for one that asks %s", async (_why, answer) => {
     const script: CompiledScript = { name: "scripts/x.ts", version: "sha256:x", code: "", sourceMap: "", inputs: [] };
-    const { sandbox } = await start({ childFile: await fakeChild('frame({ t: "need", id: head.id }); frame({ t: "need", id: head.id });') });
+    const { sandbox } = await start({ childFile: await fakeChild(answer) });
     await sandbox.load(script);
     const octets = vi.fn(async () => message);
     const { steps } = await sandbox.run({ event: "onArrival", steps: [stepOf(script.version)], mail: mailInputOf(message), stopOnChange: false, octets });
     expect(steps[0]!.fault?.code).toBe("script.died");
-    expect(octets.mock.calls.length).toBeLessThan(5);
+    expect(octets.mock.calls.length).toBeLessThan(3);
+  });
+
+  it("does without the texts of a message that a process was stuck in, and blames no script", async () => {
+    const script: CompiledScript = { name: "scripts/x.ts", version: "sha256:x", code: "", sourceMap: "", inputs: [] };
+    const answer = 'if (head.unreadable) frame({ t: "done", id: head.id, steps: [{ ...step, defects: ["unreadable"] }] }); else frame({ t: "at", id: head.id, step: 0, parsing: true });';
+    const { sandbox, notices } = await start({ childFile: await fakeChild(answer) });
+    await sandbox.load(script);
+    const { steps } = await runOn(sandbox, message, [stepOf(script.version)]);
+    expect(steps[0]).toMatchObject({ fault: null, defects: ["unreadable"] });
+    expect(notices.filter(({ kind }) => kind === "killed")).toHaveLength(1);
   });
 });
 

@@ -18,7 +18,8 @@ let folder: string;
 let registry: ScriptRegistry;
 let dispatcher: Dispatcher;
 
-const tagging = (tag: string) => `export const onArrival = (mail) => { mail.headers.set("X-Tag", ${JSON.stringify(tag)}); };\n`;
+const tagging = (tag: string) =>
+  `export const onArrival = (mail) => { mail.headers.set("X-Tag", ${JSON.stringify(tag)}); };\n`;
 
 beforeAll(async () => {
   sandbox = await Sandbox.start({ processes: 1 });
@@ -41,7 +42,11 @@ afterEach(async () => {
 
 async function start(files: Readonly<Record<string, string>>): Promise<void> {
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
-  dispatcher = new Dispatcher({ log: silentLog, clock: systemClock, scripts: createScriptRunner({ sandbox, limits: defaultLimits, log: silentLog }) });
+  dispatcher = new Dispatcher({
+    log: silentLog,
+    clock: systemClock,
+    scripts: createScriptRunner({ sandbox, limits: defaultLimits, log: silentLog }),
+  });
   registry = new ScriptRegistry({
     folder,
     sandbox,
@@ -64,13 +69,15 @@ async function tag(): Promise<string | undefined> {
 async function until(holds: () => boolean | Promise<boolean>): Promise<number> {
   const begun = performance.now();
   while (!(await holds())) {
-    if (performance.now() - begun > 5_000) throw new Error(`did not come about; scripts: ${JSON.stringify(registry.states(), null, 1)}`);
+    if (performance.now() - begun > 5_000)
+      throw new Error(`did not come about; scripts: ${JSON.stringify(registry.states(), null, 1)}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
   return performance.now() - begun;
 }
 
-const state = (name = "scripts/a.ts"): ScriptState | undefined => registry.states().find((script) => script.name === name);
+const state = (name = "scripts/a.ts"): ScriptState | undefined =>
+  registry.states().find((script) => script.name === name);
 
 describe("ScriptRegistry", () => {
   test("runs what is in the folder at start, and every later save", async () => {
@@ -94,12 +101,37 @@ describe("ScriptRegistry", () => {
   });
 
   test.each([
-    ["does not compile", "export const onArrival = (mail) => {\n  mail.subject = ;\n};\n", "script.compile", "scripts/a.ts:2:18"],
-    ["throws while it is loaded", "export const onArrival = () => {};\nthrow new Error('early');\n", "script.load", "scripts/a.ts:2:7"],
-    ["never ends while it is loaded", "export const onArrival = () => {};\nfor (;;);\n", /script\.(load|cpu-limit)/, null],
+    [
+      "does not compile",
+      "export const onArrival = (mail) => {\n  mail.subject = ;\n};\n",
+      "script.compile",
+      "scripts/a.ts:2:18",
+    ],
+    [
+      "throws while it is loaded",
+      "export const onArrival = () => {};\nthrow new Error('early');\n",
+      "script.load",
+      "scripts/a.ts:2:7",
+    ],
+    [
+      "never ends while it is loaded",
+      "export const onArrival = () => {};\nfor (;;);\n",
+      /script\.(load|cpu-limit)/,
+      null,
+    ],
     ["has no handler", "export const rule = 'RCPT TO=*@example.test';\n", "script.exports", null],
-    ["has a rule that cannot be read", `${tagging("two")}export const rule = "RCPT TWO=*@example.test";\n`, "rule.syntax", null],
-    ["imports what it may not", `import fs from "node:fs";\nexport const onArrival = () => fs;\n`, "script.import", "scripts/a.ts:1:16"],
+    [
+      "has a rule that cannot be read",
+      `${tagging("two")}export const rule = "RCPT TWO=*@example.test";\n`,
+      "rule.syntax",
+      null,
+    ],
+    [
+      "imports what it may not",
+      `import fs from "node:fs";\nexport const onArrival = () => fs;\n`,
+      "script.import",
+      "scripts/a.ts:1:16",
+    ],
   ])("keeps the last good version where the edit %s", async (_why, text, code, at) => {
     await start({ "a.ts": tagging("one") });
     const { version } = state()!.live!;
@@ -130,7 +162,8 @@ describe("ScriptRegistry", () => {
 
   test("takes many files at once", async () => {
     await start({});
-    for (let i = 0; i < 30; i++) writeFileSync(join(folder, `s${i}.ts`), `export const priority = ${i};\n${tagging(`tag ${i}`)}`);
+    for (let i = 0; i < 30; i++)
+      writeFileSync(join(folder, `s${i}.ts`), `export const priority = ${i};\n${tagging(`tag ${i}`)}`);
     await until(() => registry.states().filter(({ live }) => live).length === 30);
     expect(await tag()).toBe("tag 29");
   });
@@ -138,7 +171,9 @@ describe("ScriptRegistry", () => {
   test("follows what a script imports", async () => {
     mkdirSync(join(folder, "lib"));
     writeFileSync(join(folder, "lib", "words.ts"), `export const word: string = "one";\n`);
-    await start({ "a.ts": `import { word } from "./lib/words.ts";\nexport const onArrival = (mail) => { mail.headers.set("X-Tag", word); };\n` });
+    await start({
+      "a.ts": `import { word } from "./lib/words.ts";\nexport const onArrival = (mail) => { mail.headers.set("X-Tag", word); };\n`,
+    });
     expect(await tag()).toBe("one");
     writeFileSync(join(folder, "lib", "words.ts"), `export const word: string = "two";\n`);
     await until(async () => (await tag()) === "two");
@@ -152,7 +187,12 @@ describe("ScriptRegistry", () => {
     symlinkSync(outside, join(folder, "c.ts"));
     writeFileSync(join(folder, "b.ts"), tagging("inside again"));
     await until(async () => (await tag()) === "inside again");
-    expect(registry.states().filter(({ live }) => live).map(({ name }) => name)).toEqual(["scripts/b.ts"]);
+    expect(
+      registry
+        .states()
+        .filter(({ live }) => live)
+        .map(({ name }) => name),
+    ).toEqual(["scripts/b.ts"]);
   });
 
   test("a message in hand finishes on the version it began with", async () => {

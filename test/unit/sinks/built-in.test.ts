@@ -20,10 +20,13 @@ describe("relayControl", () => {
     ["an address literal", "bob@[127.0.0.1]", {}, "refuse"],
     ["somebody else, from a user", "bob@elsewhere.example", { user: "carla" }, "proceed"],
     ["somebody else, accepted by a sink", "bob@elsewhere.example", { accepted: "relay" }, "proceed"],
-  ] as const)("%s: %s", (_why, address, { user = null, accepted = null }: { user?: string | null; accepted?: "relay" | null }, kind) => {
-    const subject = { session: { user }, forwardPath: parseMailbox(address), accepted } as RcptToSubject;
-    expect(sink.onRcptTo!(subject, context)).toMatchObject({ kind });
-  });
+  ] as const)(
+    "%s: %s",
+    (_why, address, { user = null, accepted = null }: { user?: string | null; accepted?: "relay" | null }, kind) => {
+      const subject = { session: { user }, forwardPath: parseMailbox(address), accepted } as RcptToSubject;
+      expect(sink.onRcptTo!(subject, context)).toMatchObject({ kind });
+    },
+  );
 });
 
 describe("loopGuard", () => {

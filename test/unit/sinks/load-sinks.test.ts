@@ -18,14 +18,25 @@ const entry = (module: string, options: Partial<SinkEntry> = {}): SinkEntry => (
 describe("loadSinks", () => {
   test("makes a sink from the only export and hands it its properties", async () => {
     const { bindings } = await loadSinks([entry("refuse-all.ts", { properties: { text: "Not here" } })], silentLog);
-    expect(bindings).toMatchObject([{ id: "sinks/refuse-all#onArrival", name: "refuse-all", priority: 100, source: "config", target: { kind: "native" } }]);
+    expect(bindings).toMatchObject([
+      {
+        id: "sinks/refuse-all#onArrival",
+        name: "refuse-all",
+        priority: 100,
+        source: "config",
+        target: { kind: "native" },
+      },
+    ]);
     const [binding] = bindings;
     if (binding?.target.kind !== "native") throw new Error("not native");
     expect(binding.target.handler({ message: {} } as never, {} as never)).toMatchObject({ text: "Not here" });
   });
 
   test("binds one sink twice under two ids", async () => {
-    const { bindings } = await loadSinks([entry("refuse-all.ts"), entry("refuse-all.ts", { name: "refuse-all" })], silentLog);
+    const { bindings } = await loadSinks(
+      [entry("refuse-all.ts"), entry("refuse-all.ts", { name: "refuse-all" })],
+      silentLog,
+    );
     expect(bindings.map(({ id }) => id)).toEqual(["sinks/refuse-all#onArrival", "sinks/refuse-all#onArrival-2"]);
   });
 
@@ -42,6 +53,8 @@ describe("loadSinks", () => {
   });
 
   test("a rule that cannot be read is the operator's fault, told at start", async () => {
-    await expect(loadSinks([entry("refuse-all.ts", { rule: "RCPT TWO=*@example.test" })], silentLog)).rejects.toMatchObject({ code: "rule.syntax" });
+    await expect(
+      loadSinks([entry("refuse-all.ts", { rule: "RCPT TWO=*@example.test" })], silentLog),
+    ).rejects.toMatchObject({ code: "rule.syntax" });
   });
 });
