@@ -39,7 +39,12 @@ export function canAppendText(content: MailContent): boolean {
 }
 
 /** What the edits mean for body and fields. Offsets of the splices count from the body's first octet. */
-export function editBody(content: MailContent, edits: BodyEdits, fields: readonly FieldResult[], mail: MailInput): EditedBody {
+export function editBody(
+  content: MailContent,
+  edits: BodyEdits,
+  fields: readonly FieldResult[],
+  mail: MailInput,
+): EditedBody {
   const bodyStart = content.tree.root.bodyStart;
   const header = new FieldEdits(fields, mail);
   const parts: PartChange[] = [];
@@ -58,7 +63,12 @@ export function editBody(content: MailContent, edits: BodyEdits, fields: readonl
 
 // -- Taking parts out ---------------------------------------------------------------------------------------------------------------------
 
-function* removeParts(content: MailContent, ids: readonly string[], header: FieldEdits, parts: PartChange[]): Generator<Edit> {
+function* removeParts(
+  content: MailContent,
+  ids: readonly string[],
+  header: FieldEdits,
+  parts: PartChange[],
+): Generator<Edit> {
   const wanted = new Set<MimePart>();
   for (const id of ids) {
     const part = content.attachments.get(id);
@@ -75,7 +85,12 @@ function* removeParts(content: MailContent, ids: readonly string[], header: Fiel
   yield* removeBelow(content, content.tree.root, wanted, header);
 }
 
-function* removeBelow(content: MailContent, part: MimePart, wanted: ReadonlySet<MimePart>, header: FieldEdits): Generator<Edit> {
+function* removeBelow(
+  content: MailContent,
+  part: MimePart,
+  wanted: ReadonlySet<MimePart>,
+  header: FieldEdits,
+): Generator<Edit> {
   if (wanted.has(part)) {
     yield* emptyPart(content, part, header);
     return;
@@ -109,7 +124,13 @@ function* emptyPart(content: MailContent, part: MimePart, header: FieldEdits): G
     return;
   }
   const lineEnd = lineEndOf(content);
-  yield { start: part.start, end: part.bodyEnd, octets: Buffer.from(`Content-Type: text/plain; charset=us-ascii${lineEnd}${lineEnd}${missingLineEnd(content, part)}`) };
+  yield {
+    start: part.start,
+    end: part.bodyEnd,
+    octets: Buffer.from(
+      `Content-Type: text/plain; charset=us-ascii${lineEnd}${lineEnd}${missingLineEnd(content, part)}`,
+    ),
+  };
 }
 
 // -- Appending ----------------------------------------------------------------------------------------------------------------------------
@@ -118,7 +139,8 @@ function* emptyPart(content: MailContent, part: MimePart, header: FieldEdits): G
 function findPlainText(content: MailContent): MimePart | null {
   const visit = (part: MimePart): MimePart | null => {
     // RFC 1847, RFC 8551, RFC 3156: an octet changed in there, and the signature is void or nothing can be read.
-    if (/^(?:multipart\/(?:signed|encrypted)|application\/(?:x-)?pkcs7-|application\/pgp)/.test(part.contentType)) return null;
+    if (/^(?:multipart\/(?:signed|encrypted)|application\/(?:x-)?pkcs7-|application\/pgp)/.test(part.contentType))
+      return null;
     if (part.contentType === "message/rfc822") return null;
     for (const child of part.children) {
       const found = visit(child);
@@ -158,8 +180,16 @@ function* appendText(content: MailContent, part: MimePart, text: string, header:
       return;
     }
   }
-  if (fits && part.encoding === "quoted-printable" && !/=[ \t\r\n]*$/.test(written.toString("latin1", Math.max(0, written.length - 80)))) {
-    yield { start: part.bodyEnd, end: part.bodyEnd, octets: Buffer.concat([encodeQuotedPrintable(Buffer.from(addition), lineEnd), behind]) };
+  if (
+    fits &&
+    part.encoding === "quoted-printable" &&
+    !/=[ \t\r\n]*$/.test(written.toString("latin1", Math.max(0, written.length - 80)))
+  ) {
+    yield {
+      start: part.bodyEnd,
+      end: part.bodyEnd,
+      octets: Buffer.concat([encodeQuotedPrintable(Buffer.from(addition), lineEnd), behind]),
+    };
     return;
   }
   if (fits && part.encoding === "base64") {
@@ -170,7 +200,11 @@ function* appendText(content: MailContent, part: MimePart, text: string, header:
   }
   const all = decodeCharset(meant, charset || "us-ascii") + addition;
   yield* rewriteFields(content, part, header);
-  yield { start: part.bodyStart, end: part.bodyEnd, octets: Buffer.concat([encodeQuotedPrintable(Buffer.from(all), lineEnd), behind]) };
+  yield {
+    start: part.bodyStart,
+    end: part.bodyEnd,
+    octets: Buffer.concat([encodeQuotedPrintable(Buffer.from(all), lineEnd), behind]),
+  };
 }
 
 /** Makes the part's header say what its body is now: UTF-8 in quoted-printable. */
@@ -201,7 +235,12 @@ function charsetOf(part: MimePart): string {
 
 /** Whether ASCII octets mean ASCII in that charset; the ones that shift or are wide are not. */
 function isAsciiBased(charset: string): boolean {
-  return charset === "" || /^(?:us-ascii|ascii|utf-?8|iso-?8859-\d{1,2}|windows-125\d|cp125\d|koi8-[ru]|gb2312|gbk|gb18030|big5|euc-(?:jp|kr))$/.test(charset);
+  return (
+    charset === "" ||
+    /^(?:us-ascii|ascii|utf-?8|iso-?8859-\d{1,2}|windows-125\d|cp125\d|koi8-[ru]|gb2312|gbk|gb18030|big5|euc-(?:jp|kr))$/.test(
+      charset,
+    )
+  );
 }
 
 function linesFit(text: string): boolean {

@@ -9,8 +9,8 @@ import { dirname, join } from "node:path";
 import type { Duplex } from "node:stream";
 import { type Frame, FrameDecoder, FrameError } from "./frame.ts";
 import { plainLine } from "./plain-line.ts";
-import { checkMessage, ProtocolError } from "./validate.ts";
 import type { FromChild } from "./protocol.ts";
+import { checkMessage, ProtocolError } from "./validate.ts";
 
 export interface ChildEvents {
   /** @throws {ProtocolError} where the message does not fit; the process is then killed */
@@ -48,7 +48,11 @@ export class ChildProcess {
   readonly #gone = Promise.withResolvers<void>();
 
   constructor(events: ChildEvents, file: string = childFile) {
-    this.#process = spawn(process.execPath, [...nodeOptions(file), file], { env: {}, stdio: ["ignore", "ignore", "pipe", "pipe"], windowsHide: true });
+    this.#process = spawn(process.execPath, [...nodeOptions(file), file], {
+      env: {},
+      stdio: ["ignore", "ignore", "pipe", "pipe"],
+      windowsHide: true,
+    });
     this.#channel = this.#process.stdio[3] as Duplex;
     const decoder = new FrameDecoder({ headOctetsMax, octetsMax });
     this.#channel.on("data", (chunk: Buffer) => {
@@ -66,7 +70,9 @@ export class ChildProcess {
       if (this.#stderr.length < stderrLengthMax) this.#stderr += chunk.toString("latin1", 0, stderrLengthMax);
     });
     this.#process.once("error", (error) => this.#end(events, `could not be started: ${error.message}`));
-    this.#process.once("close", (code, signal) => this.#end(events, signal === null ? `exit status ${code}` : `signal ${signal}`));
+    this.#process.once("close", (code, signal) =>
+      this.#end(events, signal === null ? `exit status ${code}` : `signal ${signal}`),
+    );
     // A process that closed its channel and lives on is of no use.
     this.#channel.once("close", () => this.#process.kill("SIGKILL"));
   }
@@ -135,7 +141,13 @@ export class ChildProcess {
 function nodeOptions(file: string): string[] {
   const packages = dirname(dirname(createRequire(import.meta.url).resolve("isolated-vm/package.json")));
   const own = import.meta.dirname;
-  const readable = [join(packages, "/"), join(own, "/"), join(dirname(own), "package.json"), file, "/etc/alpine-release"];
+  const readable = [
+    join(packages, "/"),
+    join(own, "/"),
+    join(dirname(own), "package.json"),
+    file,
+    "/etc/alpine-release",
+  ];
   return [
     // isolated-vm needs it: https://github.com/laverdet/isolated-vm, "Requirements".
     "--no-node-snapshot",

@@ -7,7 +7,14 @@ import { answerAddresses, answerWords } from "./field-answers.ts";
 import type { HostAnswers, ScriptIsolate } from "./isolate.ts";
 import type { IsolateCache } from "./isolate-cache.ts";
 import { MailContent } from "./mail-content.ts";
-import { type Effects, type MailInput, type RunStep, type ScriptFault, ScriptFaultError, type ToChild } from "./protocol.ts";
+import {
+  type Effects,
+  type MailInput,
+  type RunStep,
+  type ScriptFault,
+  ScriptFaultError,
+  type ToChild,
+} from "./protocol.ts";
 
 export type RunFrame = ToChild & { readonly t: "run" };
 
@@ -84,7 +91,8 @@ export class ChildRun {
 
   #runStep(step: RunStep): Next {
     const known = this.#frame.faults[String(this.step)];
-    if (known) return this.#fault(step, known, "[]", [0, known.code === "script.wall-limit" ? step.limits.wallMs : 0, 0]);
+    if (known)
+      return this.#fault(step, known, "[]", [0, known.code === "script.wall-limit" ? step.limits.wallMs : 0, 0]);
     let isolate: ScriptIsolate | undefined;
     try {
       isolate = this.#isolates.get(step.version);
@@ -92,7 +100,8 @@ export class ChildRun {
       if (!(thrown instanceof ScriptFaultError)) throw thrown;
       return this.#fault(step, thrown.fault, "[]", [0, 0, 0]);
     }
-    if (!isolate || isolate.exports?.handlers.includes(this.#frame.event) !== true) {
+    const handles = isolate?.exports?.handlers.includes(this.#frame.event) === true;
+    if (!isolate || !handles) {
       const message = isolate ? `The script does not handle ${this.#frame.event}` : "The script is not loaded";
       return this.#fault(step, { code: "script.died", message, at: null, stack: "" }, "[]", [0, 0, 0]);
     }
@@ -115,7 +124,8 @@ export class ChildRun {
       if (!attempt.broken) return this.#fault(step, attempt.fault, attempt.logJson, usage);
       this.#isolates.replace(step.version);
       const cutShort = attempt.fault.code === "script.cpu-limit" && usage[0] < cpuMs * shareOfTimeMin;
-      if (!cutShort || cpuMs * this.#patience >= wallMs) return this.#fault(step, attempt.fault, attempt.logJson, usage);
+      if (!cutShort || cpuMs * this.#patience >= wallMs)
+        return this.#fault(step, attempt.fault, attempt.logJson, usage);
       this.#patience *= 2;
       return "again";
     }
@@ -124,7 +134,17 @@ export class ChildRun {
       if (this.#content === undefined) return this.#fieldsChanged ? "before" : "octets";
       // Octets that are here and still missed can only be the texts, which are found before the run is repeated; once is enough.
       if (flags === "t" && this.#content.texts === undefined) return "texts";
-      return this.#fault(step, { code: "script.died", message: "The content of the message could not be given to the script", at: null, stack: "" }, "[]", usage);
+      return this.#fault(
+        step,
+        {
+          code: "script.died",
+          message: "The content of the message could not be given to the script",
+          at: null,
+          stack: "",
+        },
+        "[]",
+        usage,
+      );
     }
     if (flags.startsWith("x")) return this.#guestFault(step, isolate, json, usage, flags.includes("l"));
     return this.#finish(flags, json, usage);
@@ -160,7 +180,8 @@ export class ChildRun {
     const { effects } = JSON.parse(`{${json}}`) as GuestBody;
     const mail = JSON.parse(this.#mailJson) as MailInput;
     const { from = mail.envelope.from, to = mail.envelope.to } = effects;
-    const fields = effects.fields?.map((field) => (typeof field === "number" ? mail.fields[field]! : field)) ?? mail.fields;
+    const fields =
+      effects.fields?.map((field) => (typeof field === "number" ? mail.fields[field]! : field)) ?? mail.fields;
     this.#mailJson = JSON.stringify({ ...mail, envelope: { from, to }, fields });
     if (!fieldsChanged) return;
     this.#fieldsChanged = true;
@@ -169,8 +190,17 @@ export class ChildRun {
   }
 
   #guestFault(step: RunStep, isolate: ScriptIsolate, json: string, usage: Usage, looked: boolean): "go" | "end" {
-    const { log, fault } = JSON.parse(`{${json}}`) as { log: unknown; fault: { code: ScriptFault["code"]; message: string; stack: string } };
-    return this.#fault(step, isolate.placeFault(fault.code, fault.message, fault.stack), JSON.stringify(log), usage, looked);
+    const { log, fault } = JSON.parse(`{${json}}`) as {
+      log: unknown;
+      fault: { code: ScriptFault["code"]; message: string; stack: string };
+    };
+    return this.#fault(
+      step,
+      isolate.placeFault(fault.code, fault.message, fault.stack),
+      JSON.stringify(log),
+      usage,
+      looked,
+    );
   }
 
   #fault(step: RunStep, fault: ScriptFault, logJson: string, usage: Usage, looked = false): "go" | "end" {
@@ -181,7 +211,9 @@ export class ChildRun {
   #push(json: string, [cpuMs, wallMs, heapKiB]: Usage, fault: ScriptFault | null, looked: boolean): void {
     const usage = `{"cpuMs":${round(cpuMs)},"wallMs":${round(wallMs)},"heapKiB":${heapKiB}}`;
     const defects = looked && this.#content ? JSON.stringify(this.#content.defects) : "[]";
-    this.results.push(`{${json},"usage":${usage},"fault":${fault ? JSON.stringify(fault) : "null"},"defects":${defects},"looked":${looked}}`);
+    this.results.push(
+      `{${json},"usage":${usage},"fault":${fault ? JSON.stringify(fault) : "null"},"defects":${defects},"looked":${looked}}`,
+    );
   }
 
   #answers(): HostAnswers {

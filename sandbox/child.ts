@@ -7,7 +7,7 @@ import { Socket } from "node:net";
 import { ChildRun } from "./child-run.ts";
 import { encodeFrame, type Frame, FrameDecoder } from "./frame.ts";
 import { IsolateCache } from "./isolate-cache.ts";
-import { type CompiledScript, ScriptFaultError, type FromChild, type ToChild } from "./protocol.ts";
+import { type CompiledScript, type FromChild, ScriptFaultError, type ToChild } from "./protocol.ts";
 
 const channelFd = 3;
 const octetsMax = 1_073_741_824;
@@ -31,26 +31,37 @@ function take({ head, tail }: Frame): void {
   const message = head as ToChild;
   switch (message.t) {
     case "load":
-      return load(message, tail);
+      load(message, tail);
+      break;
     case "unload":
-      return isolates.remove(message.version);
-    case "run":
-      return advance(message.id, new ChildRun(message, tail, isolates, (step) => send({ t: "at", id: message.id, step, parsing: false })));
+      isolates.remove(message.version);
+      break;
+    case "run": {
+      const announce = (step: number) => send({ t: "at", id: message.id, step, parsing: false });
+      advance(message.id, new ChildRun(message, tail, isolates, announce));
+      break;
+    }
     case "octets": {
       const run = waiting.get(message.id);
       if (!run) return;
       waiting.delete(message.id);
       run.giveOctets(tail);
-      return advance(message.id, run);
+      advance(message.id, run);
+      break;
     }
     case "drop":
       waiting.delete(message.id);
-      return;
   }
 }
 
 function load({ id, name, version, limits, codeOctets, warm }: ToChild & { readonly t: "load" }, tail: Buffer): void {
-  const script: CompiledScript = { name, version, code: tail.toString("utf8", 0, codeOctets), sourceMap: tail.toString("utf8", codeOctets), inputs: [] };
+  const script: CompiledScript = {
+    name,
+    version,
+    code: tail.toString("utf8", 0, codeOctets),
+    sourceMap: tail.toString("utf8", codeOctets),
+    inputs: [],
+  };
   isolates.add(script, limits);
   if (!warm) return;
   try {

@@ -26,7 +26,13 @@ const filesMax = 100;
 const compileMsMax = 10_000;
 const codeOctetsMax = 8_388_608;
 const endings = ["", ".ts", ".mts", ".js", ".mjs", ".json"] as const;
-const loaders: Readonly<Record<string, Loader>> = { ".ts": "ts", ".mts": "ts", ".js": "js", ".mjs": "js", ".json": "json" };
+const loaders: Readonly<Record<string, Loader>> = {
+  ".ts": "ts",
+  ".mts": "ts",
+  ".js": "js",
+  ".mjs": "js",
+  ".json": "json",
+};
 
 type CompileCode = "script.compile" | "script.file" | "script.import";
 
@@ -43,8 +49,15 @@ export async function compileScript(options: CompileOptions): Promise<CompiledSc
   }
   const shown = (path: string) => (path === file ? name : displayNameOf(root, path));
   const output = await bundle(root, file, sources, shown);
-  if (Buffer.byteLength(output.code) > codeOctetsMax) throw asFault("script.file", `${name} compiles to more than ${codeOctetsMax / 1_048_576} MiB`);
-  return { name, version: versionOf(root, sources), code: output.code, sourceMap: output.sourceMap, inputs: [...sources.keys()].sort() };
+  if (Buffer.byteLength(output.code) > codeOctetsMax)
+    throw asFault("script.file", `${name} compiles to more than ${codeOctetsMax / 1_048_576} MiB`);
+  return {
+    name,
+    version: versionOf(root, sources),
+    code: output.code,
+    sourceMap: output.sourceMap,
+    inputs: [...sources.keys()].sort(),
+  };
 }
 
 /** Ends the compiler's process, which is started with the first script. */
@@ -84,11 +97,16 @@ async function bundle(
   const running = build(options);
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(asFault("script.compile", `Compiling took longer than ${compileMsMax} ms`)), compileMsMax);
+    timer = setTimeout(
+      () => reject(asFault("script.compile", `Compiling took longer than ${compileMsMax} ms`)),
+      compileMsMax,
+    );
   });
   try {
     const result = await Promise.race([running, deadline]);
-    const [map, code] = ["map", "js"].map((ending) => result.outputFiles.find(({ path }) => path.endsWith(`.${ending}`))!.text);
+    const [map, code] = ["map", "js"].map(
+      (ending) => result.outputFiles.find(({ path }) => path.endsWith(`.${ending}`))!.text,
+    );
     return { code: code!, sourceMap: renameSources(map!, root, shown) };
   } catch (thrown) {
     if (thrown instanceof ScriptFaultError) {
@@ -113,14 +131,19 @@ function scriptFolder(root: string, entry: string, sources: Map<string, string>)
         const advice = adviceFor(args);
         if (advice) return refuse("script.import", advice);
         const wanted = resolve(dirname(args.importer), args.path);
-        if (!isBelow(root, wanted)) return refuse("script.import", `${quoted(args.path)} is outside of the scripts folder: scripts import only files below it`);
+        if (!isBelow(root, wanted))
+          return refuse(
+            "script.import",
+            `${quoted(args.path)} is outside of the scripts folder: scripts import only files below it`,
+          );
         let reason = "";
         for (const path of candidates(wanted)) {
           if (sources.has(path)) return { path, namespace: "file" };
           if (loaders[extname(path)] === undefined) continue;
           try {
             const text = await readScriptFile(root, path);
-            if (sources.size >= filesMax) return refuse("script.file", `The script imports more than ${filesMax} files`);
+            if (sources.size >= filesMax)
+              return refuse("script.file", `The script imports more than ${filesMax} files`);
             sources.set(path, text);
             return { path, namespace: "file" };
           } catch (thrown) {
@@ -128,12 +151,16 @@ function scriptFolder(root: string, entry: string, sources: Map<string, string>)
             if (reason === "" || !thrown.message.startsWith("There is no file")) reason = thrown.message;
           }
         }
-        return refuse("script.import", `Cannot import ${quoted(args.path)}: ${reason || "scripts import .ts, .js and .json files"}`);
+        return refuse(
+          "script.import",
+          `Cannot import ${quoted(args.path)}: ${reason || "scripts import .ts, .js and .json files"}`,
+        );
       });
       build.onLoad({ filter: /.*/ }, ({ path }) => {
         const text = sources.get(path);
         const loader = loaders[extname(path)];
-        if (text === undefined || loader === undefined) return refuse("script.import", `${quoted(basename(path))} is no file a script can import`);
+        if (text === undefined || loader === undefined)
+          return refuse("script.import", `${quoted(basename(path))} is no file a script can import`);
         // A first line for shells would stand in the middle of the code.
         return { contents: text.replace(/^\ufeff?#!/, "//"), loader };
       });
@@ -143,12 +170,17 @@ function scriptFolder(root: string, entry: string, sources: Map<string, string>)
 
 /** Why an import is none of a file beside the script, and what to do instead; undefined where it is one. */
 function adviceFor({ path, kind }: OnResolveArgs): string | undefined {
-  if (kind === "require-call" || kind === "require-resolve") return `require(${quoted(path)}) is not available: scripts are modules, and import files beside them`;
+  if (kind === "require-call" || kind === "require-resolve")
+    return `require(${quoted(path)}) is not available: scripts are modules, and import files beside them`;
   if (path === "onarrival") return `"onarrival" holds types only: write import type { … } from "onarrival"`;
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path) || /^(?:data|blob|file):/i.test(path)) return `${quoted(path)} is a URL: scripts import only files in the scripts folder`;
-  if (path.startsWith("node:") || isBuiltin(path)) return `${quoted(path)} is part of Node, which is not available to scripts: files, network and processes are out of their reach`;
-  if (path.startsWith("/") || path.startsWith("\\") || /^[A-Za-z]:/.test(path)) return `${quoted(path)} is an absolute path: import a file below the scripts folder with ./`;
-  if (!/^\.\.?(?:\/|$)/.test(path)) return `npm packages are not available to scripts in this version (${quoted(path)}): put what you need into a file beside the script and import it with ./`;
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path) || /^(?:data|blob|file):/i.test(path))
+    return `${quoted(path)} is a URL: scripts import only files in the scripts folder`;
+  if (path.startsWith("node:") || isBuiltin(path))
+    return `${quoted(path)} is part of Node, which is not available to scripts: files, network and processes are out of their reach`;
+  if (path.startsWith("/") || path.startsWith("\\") || /^[A-Za-z]:/.test(path))
+    return `${quoted(path)} is an absolute path: import a file below the scripts folder with ./`;
+  if (!/^\.\.?(?:\/|$)/.test(path))
+    return `npm packages are not available to scripts in this version (${quoted(path)}): put what you need into a file beside the script and import it with ./`;
   return undefined;
 }
 
@@ -160,13 +192,22 @@ function* candidates(path: string): Generator<string> {
 
 function faultOfFailure(thrown: unknown, root: string, shown: (path: string) => string): ScriptFaultError {
   const errors = (thrown as Partial<BuildFailure>).errors;
-  if (!Array.isArray(errors) || errors.length === 0) return asFault("script.compile", thrown instanceof Error ? thrown.message : "The compiler failed");
+  if (!Array.isArray(errors) || errors.length === 0)
+    return asFault("script.compile", thrown instanceof Error ? thrown.message : "The compiler failed");
   const [first, ...more] = errors as Message[];
   const places = errors.map((error: Message) => placeOf(error, root, shown));
   const code: CompileCode = typeof first!.detail === "string" ? (first!.detail as CompileCode) : "script.compile";
-  const others = more.length === 0 ? "" : more.length === 1 ? " (and one more error)" : ` (and ${more.length} more errors)`;
-  const stack = (errors as Message[]).slice(0, 20).map((error, index) => plainLine(`${places[index] ?? "script"}: ${error.text}`));
-  return new ScriptFaultError({ code, message: plainLine(first!.text, 440) + others, at: places[0]!, stack: stack.join("\n") });
+  const others =
+    more.length === 0 ? "" : more.length === 1 ? " (and one more error)" : ` (and ${more.length} more errors)`;
+  const stack = (errors as Message[])
+    .slice(0, 20)
+    .map((error, index) => plainLine(`${places[index] ?? "script"}: ${error.text}`));
+  return new ScriptFaultError({
+    code,
+    message: plainLine(first!.text, 440) + others,
+    at: places[0]!,
+    stack: stack.join("\n"),
+  });
 }
 
 function placeOf({ location }: Message, root: string, shown: (path: string) => string): string | null {

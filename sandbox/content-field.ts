@@ -71,7 +71,11 @@ export function decodeWords(text: string): string {
     if (match.index > last || match[1]!.toLowerCase() !== charset) flush();
     if (match.index > last) pieces.push(joined.slice(last, match.index));
     charset = match[1]!.toLowerCase();
-    octets.push(match[2]!.toLowerCase() === "b" ? Buffer.from(match[3]!, "base64") : unescapeOctets(match[3]!.replaceAll("_", " "), "="));
+    octets.push(
+      match[2]!.toLowerCase() === "b"
+        ? Buffer.from(match[3]!, "base64")
+        : unescapeOctets(match[3]!.replaceAll("_", " "), "="),
+    );
     last = match.index + match[0].length;
   }
   flush();

@@ -19,17 +19,21 @@ export function checkExports(names: readonly ExportedName[]): ScriptExports {
   for (const [name, type, value] of names) {
     switch (name) {
       case "rule":
-        if (type !== "string" || value.length > ruleLengthMax) refuse(`rule is a text of at most ${ruleLengthMax} characters, not ${article(type)}`);
+        if (type !== "string" || value.length > ruleLengthMax)
+          refuse(`rule is a text of at most ${ruleLengthMax} characters, not ${article(type)}`);
         found.rule = value;
         break;
       case "priority":
         if (type !== "number" || !Number.isInteger(Number(value)) || Number(value) < 0 || Number(value) > priorityMax) {
-          refuse(`priority is a whole number from 0 to ${priorityMax}, not ${type === "number" ? value : article(type)}`);
+          refuse(
+            `priority is a whole number from 0 to ${priorityMax}, not ${type === "number" ? value : article(type)}`,
+          );
         }
         found.priority = Number(value);
         break;
       case "onFault":
-        if (type !== "string" || !faultActions.includes(value)) refuse(`onFault is one of ${faultActions.map((action) => `"${action}"`).join(", ")}`);
+        if (type !== "string" || !faultActions.includes(value))
+          refuse(`onFault is one of ${faultActions.map((action) => `"${action}"`).join(", ")}`);
         found.onFault = value;
         break;
       case "enabled":
@@ -43,7 +47,11 @@ export function checkExports(names: readonly ExportedName[]): ScriptExports {
         refuse("split is not supported by this version: a script sees the whole message, and mail.matchedRecipients");
         break;
       case "default":
-        refuse(value === "email" ? `A default export with email() is not supported by this version: write ${exampleHandler}` : `A default export is no handler: write ${exampleHandler}`);
+        refuse(
+          value === "email"
+            ? `A default export with email() is not supported by this version: write ${exampleHandler}`
+            : `A default export is no handler: write ${exampleHandler}`,
+        );
         break;
       default:
         if (/^on[A-Za-z]/.test(name)) handlers.push(checkHandler(name, type));
@@ -57,7 +65,11 @@ function checkHandler(name: string, type: string): string {
   const shown = plainLine(name, 60);
   if (!handlerNames.includes(name)) {
     const meant = handlerNames.find((known) => known.toLowerCase() === name.toLowerCase());
-    refuse(meant ? `${shown} is no handler: did you mean ${meant}?` : `${shown} cannot be handled: scripts handle ${handlerNames.join(", ")} in this version`);
+    refuse(
+      meant
+        ? `${shown} is no handler: did you mean ${meant}?`
+        : `${shown} cannot be handled: scripts handle ${handlerNames.join(", ")} in this version`,
+    );
   }
   if (type !== "function") refuse(`${shown} is a function, not ${article(type)}`);
   return name;

@@ -87,8 +87,10 @@ export class FrameDecoder {
     const all = octets.readUInt32LE(0);
     const head = octets.readUInt32LE(4);
     const { headOctetsMax, octetsMax } = this.#limits;
-    if (all < 4 || all - 4 > octetsMax) throw new FrameError(`Cannot take a frame of ${all} octets: expected 4 to ${octetsMax + 4}`);
-    if (head > all - 4 || head > headOctetsMax) throw new FrameError(`Cannot take ${head} octets of JSON in a frame of ${all}: at most ${headOctetsMax}`);
+    if (all < 4 || all - 4 > octetsMax)
+      throw new FrameError(`Cannot take a frame of ${all} octets: expected 4 to ${octetsMax + 4}`);
+    if (head > all - 4 || head > headOctetsMax)
+      throw new FrameError(`Cannot take ${head} octets of JSON in a frame of ${all}: at most ${headOctetsMax}`);
     return 4 + all;
   }
 }

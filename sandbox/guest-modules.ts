@@ -20,12 +20,19 @@ let sources: ReadonlyMap<string, string> | undefined;
 export function installGuest(isolate: ivm.Isolate, context: ivm.Context): Guest {
   sources ??= readSources();
   const modules = new Map<string, ivm.Module>();
-  for (const [name, source] of sources) modules.set(name, isolate.compileModuleSync(source, { filename: `guest:///${name}` }));
+  for (const [name, source] of sources)
+    modules.set(name, isolate.compileModuleSync(source, { filename: `guest:///${name}` }));
   const main = modules.get(entry)!;
   main.instantiateSync(context, (specifier) => modules.get(specifier.replace("./", ""))!);
   main.evaluateSync();
   const take = (name: string) => main.namespace.getSync(name, { reference: true });
-  return { prepare: take("prepare"), load: take("load"), start: take("start"), poll: take("poll"), abandon: take("abandon") };
+  return {
+    prepare: take("prepare"),
+    load: take("load"),
+    start: take("start"),
+    poll: take("poll"),
+    abandon: take("abandon"),
+  };
 }
 
 function readSources(): ReadonlyMap<string, string> {

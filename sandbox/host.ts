@@ -5,7 +5,15 @@
 import { encodeFrame } from "./frame.ts";
 import { LoadJob, loadFrame, RunJob } from "./jobs.ts";
 import { Pool } from "./pool.ts";
-import { type CompiledScript, defaultLimits, type RunAnswer, type RunRequest, type SandboxNotice, type ScriptExports, type ScriptLimits } from "./protocol.ts";
+import {
+  type CompiledScript,
+  defaultLimits,
+  type RunAnswer,
+  type RunRequest,
+  type SandboxNotice,
+  type ScriptExports,
+  type ScriptLimits,
+} from "./protocol.ts";
 
 export interface SandboxOptions {
   readonly processes: number;
@@ -73,7 +81,13 @@ export class Sandbox {
       return new LoadJob(script, limits, (job) => this.#pool.submit(job), { resolve, reject });
     });
     // Known from now on to processes that start in the meantime; what they are told first makes no isolate yet.
-    this.#scripts.set(script.version, { script, limits, runs: before?.runs ?? 0, isUnloaded: false, looks: before?.looks ?? 0 });
+    this.#scripts.set(script.version, {
+      script,
+      limits,
+      runs: before?.runs ?? 0,
+      isUnloaded: false,
+      looks: before?.looks ?? 0,
+    });
     const outcomes = await Promise.allSettled(jobs);
     const failure = outcomes.find((outcome) => outcome.status === "rejected");
     if (failure) {
@@ -98,7 +112,9 @@ export class Sandbox {
   async run(request: RunRequest): Promise<RunAnswer> {
     this.#assertOpen();
     if (request.steps.length === 0) return { steps: [] };
-    const scripts = request.steps.map(({ version }) => this.#scripts.get(version)).filter((loaded) => loaded !== undefined);
+    const scripts = request.steps
+      .map(({ version }) => this.#scripts.get(version))
+      .filter((loaded) => loaded !== undefined);
     for (const loaded of scripts) loaded.runs++;
     try {
       const octets = scripts.some(({ looks }) => looks > 0) ? await request.octets() : undefined;

@@ -7,7 +7,13 @@ import ivm from "isolated-vm";
 import { checkExports, type ExportedName } from "./exports.ts";
 import { type Guest, installGuest } from "./guest-modules.ts";
 import { plainLine } from "./plain-line.ts";
-import { type CompiledScript, type ScriptExports, type ScriptFault, ScriptFaultError, type ScriptLimits } from "./protocol.ts";
+import {
+  type CompiledScript,
+  type ScriptExports,
+  type ScriptFault,
+  ScriptFaultError,
+  type ScriptLimits,
+} from "./protocol.ts";
 import { compiledFileName, SourcePlaces } from "./source-place.ts";
 
 /** Answers what the guest asks in a run: a text, octets, null where octets are missing, false where it was asked too often. */
@@ -53,7 +59,10 @@ export class ScriptIsolate {
 
   private constructor(script: CompiledScript, limits: ScriptLimits, onCatastrophe: (message: string) => void) {
     this.#places = new SourcePlaces(script.sourceMap);
-    this.#isolate = new ivm.Isolate({ memoryLimit: Math.max(heapMiBMin, limits.heapMiB), onCatastrophicError: onCatastrophe });
+    this.#isolate = new ivm.Isolate({
+      memoryLimit: Math.max(heapMiBMin, limits.heapMiB),
+      onCatastrophicError: onCatastrophe,
+    });
     this.#context = this.#isolate.createContextSync();
     this.#guest = installGuest(this.#isolate, this.#context);
     const host = new ivm.Callback((ask: unknown, argument: unknown) => this.#answer(ask, argument), { sync: true });
@@ -82,8 +91,13 @@ export class ScriptIsolate {
     this.#answers = input.answers;
     const before = performance.now();
     try {
-      let text = this.#guest.start.applySync(undefined, [input.mailJson, input.stepJson], { timeout: Math.ceil(clockMs) });
-      if (text === "") text = this.#guest.poll.applySync(undefined, [], { timeout: Math.max(1, Math.ceil(clockMs - (performance.now() - before))) });
+      let text = this.#guest.start.applySync(undefined, [input.mailJson, input.stepJson], {
+        timeout: Math.ceil(clockMs),
+      });
+      if (text === "")
+        text = this.#guest.poll.applySync(undefined, [], {
+          timeout: Math.max(1, Math.ceil(clockMs - (performance.now() - before))),
+        });
       if (text === "") return this.#neverSettled();
       const bar = text.indexOf("|");
       return { kind: "answer", flags: text.slice(0, bar), json: text.slice(bar + 1) };
@@ -96,8 +110,14 @@ export class ScriptIsolate {
 
   /** A fault as the guest told it, with its place. */
   placeFault(code: ScriptFault["code"], message: string, stack: string): ScriptFault {
-    const isHeap = code === "script.threw" && /^RangeError: (?:Array buffer allocation failed|Invalid (?:string|array) length)$/.test(message);
-    return { code: isHeap ? "script.heap-limit" : code, message: plainLine(message) || "no message", ...this.#places.ofStack(stack) };
+    const isHeap =
+      code === "script.threw" &&
+      /^RangeError: (?:Array buffer allocation failed|Invalid (?:string|array) length)$/.test(message);
+    return {
+      code: isHeap ? "script.heap-limit" : code,
+      message: plainLine(message) || "no message",
+      ...this.#places.ofStack(stack),
+    };
   }
 
   dispose(): void {
@@ -111,19 +131,30 @@ export class ScriptIsolate {
       const main = this.#isolate.compileScriptSync(wrapped, { filename: compiledFileName });
       const body = main.runSync(this.#context, { reference: true, timeout: loadMsMax });
       main.release();
-      told = this.#guest.load.applySync(undefined, [body.derefInto({ release: true }) as never], { timeout: loadMsMax });
+      told = this.#guest.load.applySync(undefined, [body.derefInto({ release: true }) as never], {
+        timeout: loadMsMax,
+      });
     } catch (thrown) {
       const attempt = this.#failed(thrown, loadMsMax, "The script's top level");
-      throw new ScriptFaultError(attempt.fault.code === "script.threw" ? { ...attempt.fault, code: "script.load" } : attempt.fault);
+      throw new ScriptFaultError(
+        attempt.fault.code === "script.threw" ? { ...attempt.fault, code: "script.load" } : attempt.fault,
+      );
     }
     const answer = JSON.parse(told) as { names?: readonly ExportedName[]; fault?: { message: string; stack: string } };
-    if (answer.fault) throw new ScriptFaultError(this.placeFault("script.load", answer.fault.message, answer.fault.stack));
+    if (answer.fault)
+      throw new ScriptFaultError(this.placeFault("script.load", answer.fault.message, answer.fault.stack));
     this.exports = checkExports(answer.names ?? []);
   }
 
   #neverSettled(): Attempt {
-    const message = "The handler awaits something that nothing will settle: its promise is pending, and there is nothing left to do";
-    return { kind: "fault", fault: { code: "script.never-settled", message, at: null, stack: "" }, logJson: this.#abandon(), broken: false };
+    const message =
+      "The handler awaits something that nothing will settle: its promise is pending, and there is nothing left to do";
+    return {
+      kind: "fault",
+      fault: { code: "script.never-settled", message, at: null, stack: "" },
+      logJson: this.#abandon(),
+      broken: false,
+    };
   }
 
   /** What entering the isolate threw: its own doing, or a rejected promise that nobody handles. */

@@ -1,7 +1,17 @@
 /** What the processes are given to do: a run, or a script to load. Each knows what a process's end in the middle of it means. */
 import type { ChildEnd } from "./child-process.ts";
 import type { Job } from "./pool.ts";
-import type { CompiledScript, FromChild, RunAnswer, RunRequest, ScriptExports, ScriptFault, ScriptLimits, StepResult, ToChild } from "./protocol.ts";
+import type {
+  CompiledScript,
+  FromChild,
+  RunAnswer,
+  RunRequest,
+  ScriptExports,
+  ScriptFault,
+  ScriptLimits,
+  StepResult,
+  ToChild,
+} from "./protocol.ts";
 import { ScriptFaultError } from "./protocol.ts";
 import { checkSteps, ProtocolError } from "./validate.ts";
 
@@ -41,7 +51,7 @@ abstract class ProcessJob implements Job {
     throw new ProtocolError("Asks for octets where there are none");
   }
 
-  onStep(_step: number): void {
+  onStep(_step: number, _parsing: boolean): void {
     throw new ProtocolError("A step where there is none");
   }
 
@@ -50,14 +60,17 @@ abstract class ProcessJob implements Job {
   onEnd(end: ChildEnd, blamed: boolean): void {
     const fault = blamed ? this.#faultOf(end) : null;
     if (fault) this.settleFault(fault);
-    else if (++this.#repeats > repeatsMax) this.settleFault(died("The sandbox process ended again and again while the script waited for its turn"));
+    else if (++this.#repeats > repeatsMax)
+      this.settleFault(died("The sandbox process ended again and again while the script waited for its turn"));
     else this.again();
   }
 
   /** What the end of the process means for the job that was computing; null where it gets another chance. */
   #faultOf(end: ChildEnd): ScriptFault | null {
-    if (end.killed === "wall-limit") return fault("script.wall-limit", `The script was not done after ${this.limitMs} ms, and its process was killed`);
-    if (end.killed === "rss-limit") return fault("script.heap-limit", "The script's process used more memory than it may, and was killed");
+    if (end.killed === "wall-limit")
+      return fault("script.wall-limit", `The script was not done after ${this.limitMs} ms, and its process was killed`);
+    if (end.killed === "rss-limit")
+      return fault("script.heap-limit", "The script's process used more memory than it may, and was killed");
     if (end.killed === "protocol") return died("The script's process said what no script can ask for, and was killed");
     if (end.outOfMemory) return fault("script.heap-limit", "The script's process ran out of memory");
     return ++this.#deaths > deathsMax ? died("The script's process ended in the middle of its run, three times") : null;
@@ -72,6 +85,7 @@ export class RunJob extends ProcessJob {
   readonly #octets: Uint8Array | undefined;
   #unreadable = false;
   #hasAsked = false;
+  #parsedStep = -1;
   #step = 0;
 
   constructor(request: RunRequest, octets: Uint8Array | undefined, submit: (job: Job) => void, settle: RunSettlers) {
@@ -91,7 +105,17 @@ export class RunJob extends ProcessJob {
     const mailJson = Buffer.from(JSON.stringify(mail));
     const hasOctets = this.#octets !== undefined;
     return {
-      head: { t: "run", id: this.id, event, steps, faults: this.#faults, stopOnChange, unreadable: this.#unreadable, mailOctets: mailJson.length, hasOctets },
+      head: {
+        t: "run",
+        id: this.id,
+        event,
+        steps,
+        faults: this.#faults,
+        stopOnChange,
+        unreadable: this.#unreadable,
+        mailOctets: mailJson.length,
+        hasOctets,
+      },
       tails: this.#octets === undefined ? [mailJson] : [mailJson, this.#octets],
     };
   }
@@ -103,8 +127,13 @@ export class RunJob extends ProcessJob {
     return this.#request.octets();
   }
 
-  override onStep(step: number): void {
-    if (step < this.#step || step >= this.#request.steps.length) throw new ProtocolError(`Step ${step} of ${this.#request.steps.length}`);
+  override onStep(step: number, parsing: boolean): void {
+    // Forward only, and once for texts: whoever goes round in circles would never run out of time.
+    const isNew = parsing ? step === this.#step && this.#parsedStep < step : step > this.#step;
+    if (!isNew || step >= this.#request.steps.length) {
+      throw new ProtocolError(`Step ${step} of ${this.#request.steps.length}, at ${this.#step}`);
+    }
+    if (parsing) this.#parsedStep = step;
     this.#step = step;
   }
 
@@ -129,6 +158,7 @@ export class RunJob extends ProcessJob {
 
   protected again(): void {
     this.#step = 0;
+    this.#parsedStep = -1;
     this.#hasAsked = false;
     this.#submit(this);
   }
@@ -180,7 +210,8 @@ export class LoadJob extends ProcessJob {
   }
 
   onAnswer(message: FromChild): void {
-    if (message.t !== "loaded" || (message.exports === null) === (message.fault === null)) throw new ProtocolError("Another answer than a script's");
+    if (message.t !== "loaded" || (message.exports === null) === (message.fault === null))
+      throw new ProtocolError("Another answer than a script's");
     if (message.exports) this.#settle.resolve(message.exports);
     else this.#settle.reject(new ScriptFaultError(message.fault!));
   }
@@ -199,10 +230,18 @@ export class LoadJob extends ProcessJob {
 }
 
 /** A script for a process; `warm` makes it load the script at once and answer. */
-export function loadFrame(id: number, script: CompiledScript, limits: ScriptLimits, warm: boolean): { readonly head: ToChild; readonly tails: readonly Uint8Array[] } {
+export function loadFrame(
+  id: number,
+  script: CompiledScript,
+  limits: ScriptLimits,
+  warm: boolean,
+): { readonly head: ToChild; readonly tails: readonly Uint8Array[] } {
   const code = Buffer.from(script.code);
   const { name, version } = script;
-  return { head: { t: "load", id, name, version, limits, codeOctets: code.length, warm }, tails: [code, Buffer.from(script.sourceMap)] };
+  return {
+    head: { t: "load", id, name, version, limits, codeOctets: code.length, warm },
+    tails: [code, Buffer.from(script.sourceMap)],
+  };
 }
 
 function fault(code: ScriptFault["code"], message: string): ScriptFault {

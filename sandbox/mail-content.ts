@@ -2,9 +2,10 @@
  * What a script sees inside a message: its attachments from our own walk over the octets (mime.ts), its text and HTML from mailparser.
  * Made only when a script looks. Nothing here throws for what a message holds: what cannot be read is empty and named in `defects`.
  */
-import { decodeTransfer } from "./transfer-encoding.ts";
+
 import { type MimePart, type MimeTree, parseMime } from "./mime.ts";
 import { plainLine } from "./plain-line.ts";
+import { decodeTransfer } from "./transfer-encoding.ts";
 
 /** A part that is offered as an attachment, and what a script may know of it. */
 export interface AttachmentFacts {
@@ -81,7 +82,11 @@ export class MailContent {
       const { text, html, defect } = await readTexts(this.#readable());
       this.#settle(text, html, defect);
     } catch (thrown) {
-      this.#settle("", "", `The text could not be read: ${thrown instanceof Error ? thrown.message : "no reason given"}`);
+      this.#settle(
+        "",
+        "",
+        `The text could not be read: ${thrown instanceof Error ? thrown.message : "no reason given"}`,
+      );
     }
   }
 
@@ -106,14 +111,22 @@ export class MailContent {
 
   #facts(part: MimePart): AttachmentFacts {
     const fileName = fileNameOf(part);
-    const contentId = part.fields.get("content-id")?.value.slice(0, 998).replace(/^<([^<>]*)>$/, "$1");
+    const contentId = part.fields
+      .get("content-id")
+      ?.value.slice(0, 998)
+      .replace(/^<([^<>]*)>$/, "$1");
     return {
       part: part.id,
       ...(fileName === undefined ? {} : { fileName }),
       contentType: part.contentType,
-      size: part.encoding === "identity" || part.encoding === "unknown" ? part.bodyEnd - part.bodyStart : this.content(part).length,
+      size:
+        part.encoding === "identity" || part.encoding === "unknown"
+          ? part.bodyEnd - part.bodyStart
+          : this.content(part).length,
       ...(contentId ? { contentId } : {}),
-      inline: part.disposition.value === "inline" || (part.disposition.value === "" && isRelated(part) && contentId !== undefined),
+      inline:
+        part.disposition.value === "inline" ||
+        (part.disposition.value === "" && isRelated(part) && contentId !== undefined),
     };
   }
 }
@@ -147,7 +160,12 @@ function isRelated(part: MimePart): boolean {
 /** mailparser's view, with a deadline: it reads piece by piece and can be stopped between them. */
 async function readTexts(pieces: readonly Buffer[]): Promise<{ text: string; html: string; defect: string }> {
   const { MailParser } = await import("mailparser");
-  const parser = new MailParser({ skipTextToHtml: true, skipImageLinks: true, maxHtmlLengthToParse: htmlLengthMax, checksumAlgo: false });
+  const parser = new MailParser({
+    skipTextToHtml: true,
+    skipImageLinks: true,
+    maxHtmlLengthToParse: htmlLengthMax,
+    checksumAlgo: false,
+  });
   const started = performance.now();
   return await new Promise((resolve, reject) => {
     const result = { text: "", html: "", defect: "" };
@@ -165,7 +183,8 @@ async function readTexts(pieces: readonly Buffer[]): Promise<{ text: string; htm
       }
       if (typeof data.text === "string") result.text = data.text;
       if (typeof data.html === "string") result.html = data.html;
-      if (data.textConversionError) result.defect = `The HTML could not be turned into text: ${data.textConversionError.message}`;
+      if (data.textConversionError)
+        result.defect = `The HTML could not be turned into text: ${data.textConversionError.message}`;
     });
     parser.once("error", settle);
     parser.once("end", () => settle());

@@ -138,9 +138,13 @@ class Walker {
     if (!innermost.contentType.startsWith("multipart/")) return innermost;
     const boundary = innermost.type.parameters.get("boundary")?.trimEnd() ?? "";
     if (boundary === "") this.#defect(`A ${innermost.contentType} without boundary`);
-    else if (innermost.depth >= depthMax) this.#defect(`Parts nested deeper than ${depthMax}: what is inside was not looked at`);
+    else if (innermost.depth >= depthMax)
+      this.#defect(`Parts nested deeper than ${depthMax}: what is inside was not looked at`);
     else if (innermost.encoding === "identity") this.#open.push({ part: innermost, boundary });
-    else this.#defect(`A ${innermost.contentType} in ${innermost.fields.get("content-transfer-encoding")?.value.slice(0, 40)}`);
+    else
+      this.#defect(
+        `A ${innermost.contentType} in ${innermost.fields.get("content-transfer-encoding")?.value.slice(0, 40)}`,
+      );
     return innermost;
   }
 
@@ -187,7 +191,8 @@ class Walker {
       let end = this.#lineAfter(start);
       while (this.#octets[end] === 0x20 || this.#octets[end] === 0x09) end = this.#lineAfter(end);
       const name = wantedName(this.#octets, start, end);
-      if (name !== undefined && !part.fields.has(name)) part.fields.set(name, { start, end, value: unfold(this.#octets, start + name.length, end) });
+      if (name !== undefined && !part.fields.has(name))
+        part.fields.set(name, { start, end, value: unfold(this.#octets, start + name.length, end) });
       start = end;
     }
     part.headerEnd = start;
@@ -197,7 +202,8 @@ class Walker {
   #nextDelimiter(from: number): { start: number; end: number; level: number; closing: boolean } | null {
     let at = from;
     while (at < this.#octets.length) {
-      const hit = this.#octets[at] === 0x2d && (at === 0 || this.#octets[at - 1] === 0x0a) ? this.#delimiterAt(at) : null;
+      const hit =
+        this.#octets[at] === 0x2d && (at === 0 || this.#octets[at - 1] === 0x0a) ? this.#delimiterAt(at) : null;
       if (hit) return { start: Math.max(lineEndBefore(this.#octets, at), from), ...hit };
       const next = this.#octets.indexOf("\n--", at, "latin1");
       if (next === -1) return null;
@@ -247,7 +253,12 @@ function join(prefix: string, index: number): string {
   return prefix === "" ? String(index) : `${prefix}.${index}`;
 }
 
-const wantedNames: readonly PartFieldName[] = ["content-type", "content-transfer-encoding", "content-disposition", "content-id"];
+const wantedNames: readonly PartFieldName[] = [
+  "content-type",
+  "content-transfer-encoding",
+  "content-disposition",
+  "content-id",
+];
 
 function wantedName(octets: Buffer, start: number, end: number): PartFieldName | undefined {
   // "C" and "c", then the fifth wanted letter: most fields are none of them.
@@ -258,7 +269,10 @@ function wantedName(octets: Buffer, start: number, end: number): PartFieldName |
 
 function unfold(octets: Buffer, start: number, end: number): string {
   const text = octets.toString("utf8", start, Math.min(end, start + 65_536));
-  return text.slice(text.indexOf(":") + 1).replace(/\r?\n(?=[ \t])/g, "").trim();
+  return text
+    .slice(text.indexOf(":") + 1)
+    .replace(/\r?\n(?=[ \t])/g, "")
+    .trim();
 }
 
 function matches(octets: Buffer, at: number, boundary: string): boolean {

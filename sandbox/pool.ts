@@ -3,7 +3,7 @@
  * its jobs in the order they were sent, so the job at the head of its order is the one that computes, and the one to blame; where a job steps
  * aside to wait for octets or texts the process says so.
  */
-import { ChildProcess, type ChildEnd, type KillReason } from "./child-process.ts";
+import { type ChildEnd, ChildProcess, type KillReason } from "./child-process.ts";
 import { encodeFrame } from "./frame.ts";
 import type { FromChild, SandboxNotice, ToChild } from "./protocol.ts";
 import { ProtocolError } from "./validate.ts";
@@ -17,8 +17,8 @@ export interface Job {
   readonly limitMs: number;
   /** The octets it misses; what this rejects with ends the job. @throws {ProtocolError} where it has asked too often */
   octets(): Promise<Uint8Array>;
-  /** It is at this step now. @throws {ProtocolError} where it has no such step */
-  onStep(step: number): void;
+  /** It is at this step now, or reads texts for it. @throws {ProtocolError} where it has no such step, or was there already */
+  onStep(step: number, parsing: boolean): void;
   /** The answer. @throws {ProtocolError} where it does not fit; the job is then told of its process's end as well */
   onAnswer(message: FromChild, tail: Buffer): void;
   /** Its process is gone; `blamed` where it was computing. Submits itself again, or settles. */
@@ -151,7 +151,15 @@ export class Pool {
       },
       this.#options.childFile,
     );
-    const lane: Lane = { child, isReady: false, startMs: 0, order: [], headSinceMs: 0, aside: new Set(), parsing: new Map() };
+    const lane: Lane = {
+      child,
+      isReady: false,
+      startMs: 0,
+      order: [],
+      headSinceMs: 0,
+      aside: new Set(),
+      parsing: new Map(),
+    };
     const deadline = setTimeout(() => child.kill("wall-limit", "not ready in time"), startMsMax);
     this.#starting.add(lane);
     return lane;
@@ -186,9 +194,10 @@ export class Pool {
   /** Puts the spare process to work and makes another. */
   #promote(): void {
     const lane = this.#spare;
-    if (!lane?.isReady) return this.#openSpare();
-    this.#spare = undefined;
-    this.#enter(lane);
+    if (lane?.isReady) {
+      this.#spare = undefined;
+      this.#enter(lane);
+    }
     this.#openSpare();
   }
 
@@ -206,18 +215,17 @@ export class Pool {
   #take(lane: Lane, message: Exclude<FromChild, { t: "ready" }>, tail: Buffer): void {
     if (message.t === "at" && this.#backFromParsing(lane, message)) return;
     const job = lane.order[0];
-    if (!job || job.id !== message.id) throw new ProtocolError(`Speaks of job ${message.id}, and is at ${job?.id ?? "none"}`);
-    lane.headSinceMs = performance.now();
-    if (message.t === "at" && !message.parsing) return job.onStep(message.step);
-    if (message.t !== "at" && message.t !== "need") job.onAnswer(message, tail);
+    if (!job || job.id !== message.id)
+      throw new ProtocolError(`Speaks of job ${message.id}, and is at ${job?.id ?? "none"}`);
+    if (message.t === "at") job.onStep(message.step, message.parsing);
+    else if (message.t !== "need") job.onAnswer(message, tail);
     const octets = message.t === "need" ? job.octets() : undefined;
-    // Off the order only when its words were taken: what does not fit is blamed on it.
+    // The next one's time begins, and this one is off the order, only now: what does not fit is blamed on it.
+    lane.headSinceMs = performance.now();
+    if (message.t === "at" && !message.parsing) return;
     lane.order.shift();
     if (octets) this.#handOver(lane, job, octets);
-    if (message.t === "at") {
-      job.onStep(message.step);
-      lane.parsing.set(job, performance.now());
-    }
+    if (message.t === "at") lane.parsing.set(job, performance.now());
   }
 
   #backFromParsing(lane: Lane, message: FromChild & { readonly t: "at" }): boolean {
@@ -255,7 +263,9 @@ export class Pool {
     if (this.#spare === lane) this.#spare = undefined;
     if (worked && !this.#closed) {
       const { pid } = lane.child;
-      this.#options.onNotice(end.killed ? { kind: "killed", pid, reason: end.killed } : { kind: "died", pid, reason: end.reason });
+      this.#options.onNotice(
+        end.killed ? { kind: "killed", pid, reason: end.killed } : { kind: "died", pid, reason: end.reason },
+      );
     }
     if (!this.#closed && lane.isReady) {
       if (worked) this.#promote();
@@ -296,7 +306,8 @@ export class Pool {
       if (!head && lane.parsing.size === 0) continue;
       busy = true;
       if (head && nowMs - lane.headSinceMs > head.limitMs) this.#kill(lane, "wall-limit");
-      else if (!head && [...lane.parsing.values()].some((sinceMs) => nowMs - sinceMs > parsingMsMax)) this.#kill(lane, "wall-limit");
+      else if (!head && [...lane.parsing.values()].some((sinceMs) => nowMs - sinceMs > parsingMsMax))
+        this.#kill(lane, "wall-limit");
       else if (lane.child.rssMiB > this.#options.rssMiBMax) this.#kill(lane, "rss-limit");
     }
     for (const [job, sinceMs] of this.#unstarted) {

@@ -212,7 +212,15 @@ export type SandboxNotice =
 
 export type ToChild =
   /** The tail is the code, then the source map. Answered by `loaded` where `warm`; else the script waits for its first run. */
-  | { readonly t: "load"; readonly id: number; readonly name: string; readonly version: string; readonly limits: ScriptLimits; readonly codeOctets: number; readonly warm: boolean }
+  | {
+      readonly t: "load";
+      readonly id: number;
+      readonly name: string;
+      readonly version: string;
+      readonly limits: ScriptLimits;
+      readonly codeOctets: number;
+      readonly warm: boolean;
+    }
   | { readonly t: "unload"; readonly version: string }
   /** The tail is the MailInput as JSON, then the message's octets where they are sent at once. Answered by `done`. */
   | {
@@ -235,14 +243,21 @@ export type ToChild =
 
 /** A step's result on its way: splices are ranges here, their octets are in the tail, in order. */
 export interface StepFrame extends Omit<StepResult, "bindingId" | "version" | "effects"> {
-  readonly effects: Omit<Effects, "splices"> & { readonly splices?: readonly (readonly [start: number, end: number, octets: number])[] };
+  readonly effects: Omit<Effects, "splices"> & {
+    readonly splices?: readonly (readonly [start: number, end: number, octets: number])[];
+  };
   /** Whether the script looked inside the message: the octets are sent at once the next time. */
   readonly looked: boolean;
 }
 
 export type FromChild =
   | { readonly t: "ready" }
-  | { readonly t: "loaded"; readonly id: number; readonly exports: ScriptExports | null; readonly fault: ScriptFault | null }
+  | {
+      readonly t: "loaded";
+      readonly id: number;
+      readonly exports: ScriptExports | null;
+      readonly fault: ScriptFault | null;
+    }
   | { readonly t: "need"; readonly id: number }
   /** From here on the child is busy with this step of this run; sent where the order of the runs does not tell. */
   | { readonly t: "at"; readonly id: number; readonly step: number; readonly parsing: boolean }

@@ -47,7 +47,10 @@ export async function readScriptFile(root: string, path: string): Promise<string
   let handle: FileHandle | undefined;
   try {
     const real = await realpath(path);
-    if (real !== join(await realpath(root), relative(root, path))) throw new ScriptFileError(`${shown} is reached through a symbolic link: only files in the scripts folder itself are taken`);
+    if (real !== join(await realpath(root), relative(root, path)))
+      throw new ScriptFileError(
+        `${shown} is reached through a symbolic link: only files in the scripts folder itself are taken`,
+      );
     // Opened without following links and without waiting for the other end of a pipe: it may have been exchanged since.
     handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const { size } = await assertRegular(handle, shown);

@@ -7,7 +7,11 @@ const lineOctetsMax = 76;
 
 /** What a Content-Transfer-Encoding field says; none at all is 7bit. */
 export function parseTransferEncoding(value: string): TransferEncoding {
-  const name = value.replace(/\([^()]{0,200}\)/g, "").trim().replace(/^"|"$/g, "").toLowerCase();
+  const name = value
+    .replace(/\([^()]{0,200}\)/g, "")
+    .trim()
+    .replace(/^"|"$/g, "")
+    .toLowerCase();
   if (name === "" || name === "7bit" || name === "8bit" || name === "binary") return "identity";
   return name === "base64" || name === "quoted-printable" ? name : "unknown";
 }

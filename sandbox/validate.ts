@@ -3,7 +3,20 @@
  * anything. What does not hold throws ProtocolError, and the process is killed. Texts for people are made plain here, not refused.
  */
 import { isPlainLine, plainLine } from "./plain-line.ts";
-import type { BodySplice, Effects, FieldResult, FromChild, LogEntry, PartChange, RunRequest, ScriptExports, ScriptFault, StepResult, Usage, VerdictResult } from "./protocol.ts";
+import type {
+  BodySplice,
+  Effects,
+  FieldResult,
+  FromChild,
+  LogEntry,
+  PartChange,
+  RunRequest,
+  ScriptExports,
+  ScriptFault,
+  StepResult,
+  Usage,
+  VerdictResult,
+} from "./protocol.ts";
 
 /** The other side said what it must not say. */
 export class ProtocolError extends Error {
@@ -51,7 +64,12 @@ export function checkMessage(head: unknown): FromChild {
     case "need":
       return { t: "need", id: integer(message["id"], "id") };
     case "at":
-      return { t: "at", id: integer(message["id"], "id"), step: integer(message["step"], "step"), parsing: message["parsing"] === true };
+      return {
+        t: "at",
+        id: integer(message["id"], "id"),
+        step: integer(message["step"], "step"),
+        parsing: message["parsing"] === true,
+      };
     case "loaded":
       return {
         t: "loaded",
@@ -68,7 +86,8 @@ export function checkMessage(head: unknown): FromChild {
 
 /** The results of a run. Binding and version come from the request, never from the other side. @throws {ProtocolError} */
 export function checkSteps(given: readonly unknown[], tail: Buffer, request: RunRequest): readonly CheckedStep[] {
-  if (given.length === 0 || given.length > request.steps.length) throw new ProtocolError(`${given.length} results for ${request.steps.length} steps`);
+  if (given.length === 0 || given.length > request.steps.length)
+    throw new ProtocolError(`${given.length} results for ${request.steps.length} steps`);
   const octets = { at: 0, tail };
   let fieldCount = request.mail.fields.length;
   let recipientCount = request.mail.envelope.to.length;
@@ -81,17 +100,22 @@ export function checkSteps(given: readonly unknown[], tail: Buffer, request: Run
     recipientCount = effects.to?.length ?? recipientCount;
     const fault = frame["fault"] === null ? null : checkFault(frame["fault"]);
     const verdict = checkVerdict(record(frame["verdict"], "verdict"));
-    if (fault && (Object.keys(effects).length > 0 || verdict.kind !== "proceed")) throw new ProtocolError("A faulted step with effects");
+    if (fault && (Object.keys(effects).length > 0 || verdict.kind !== "proceed"))
+      throw new ProtocolError("A faulted step with effects");
     return {
       result: {
         bindingId,
         version,
         effects,
         verdict,
-        log: list(frame["log"], limits.logLinesMax + 1, "log").map((entry) => checkLogEntry(entry, limits.logLineOctetsMax)),
+        log: list(frame["log"], limits.logLinesMax + 1, "log").map((entry) =>
+          checkLogEntry(entry, limits.logLineOctetsMax),
+        ),
         usage: checkUsage(record(frame["usage"], "usage")),
         fault,
-        defects: list(frame["defects"], defectsMax, "defects").map((defect) => plainLine(text(defect, 2_000, "defect"), 200)),
+        defects: list(frame["defects"], defectsMax, "defects").map((defect) =>
+          plainLine(text(defect, 2_000, "defect"), 200),
+        ),
       },
       looked: frame["looked"] === true,
     };
@@ -135,7 +159,8 @@ function checkFields(given: unknown, count: number, actionsMax: number): readonl
   const seen = new Set<number>();
   return list(given, count + actionsMax + ownFieldEdits, "fields").map((field): FieldResult => {
     if (typeof field === "number") {
-      if (!Number.isInteger(field) || field < 0 || field >= count || seen.has(field)) throw new ProtocolError("A field that did not go in, or comes back twice");
+      if (!Number.isInteger(field) || field < 0 || field >= count || seen.has(field))
+        throw new ProtocolError("A field that did not go in, or comes back twice");
       seen.add(field);
       return field;
     }
@@ -147,11 +172,20 @@ function checkFields(given: unknown, count: number, actionsMax: number): readonl
   });
 }
 
-function checkSplices(given: unknown, sizeOctets: number, octets: { at: number; readonly tail: Buffer }): readonly BodySplice[] {
+function checkSplices(
+  given: unknown,
+  sizeOctets: number,
+  octets: { at: number; readonly tail: Buffer },
+): readonly BodySplice[] {
   let last = 0;
   return list(given, 2 * partsMax, "splices").map((splice): BodySplice => {
-    const [start, end, length] = list(splice, 3, "splice").map((number) => integer(number, "splice")) as [number, number, number];
-    if (length === undefined || start < last || end < start || end > sizeOctets) throw new ProtocolError("Splices out of order or outside of the body");
+    const [start, end, length] = list(splice, 3, "splice").map((number) => integer(number, "splice")) as [
+      number,
+      number,
+      number,
+    ];
+    if (length === undefined || start < last || end < start || end > sizeOctets)
+      throw new ProtocolError("Splices out of order or outside of the body");
     if (octets.at + length > octets.tail.length) throw new ProtocolError("A splice without its octets");
     last = end;
     octets.at += length;
@@ -175,8 +209,10 @@ function checkVerdict(verdict: Readonly<Record<string, unknown>>): VerdictResult
   if (kind === "discard" || kind === "quarantine") return { kind, reason: verdictText(verdict["reason"]) };
   if (kind !== "refuse" && kind !== "defer") throw new ProtocolError("A verdict of no known kind");
   const codeClass = kind === "refuse" ? 5 : 4;
-  if (code !== undefined && Math.floor(integer(code, "code") / 100) !== codeClass) throw new ProtocolError(`A ${kind} with another code`);
-  if (status !== undefined && !new RegExp(`^${codeClass}\\.\\d{1,3}\\.\\d{1,3}$`).test(text(status, 9, "status"))) throw new ProtocolError(`A ${kind} with another status`);
+  if (code !== undefined && Math.floor(integer(code, "code") / 100) !== codeClass)
+    throw new ProtocolError(`A ${kind} with another code`);
+  if (status !== undefined && !new RegExp(`^${codeClass}\\.\\d{1,3}\\.\\d{1,3}$`).test(text(status, 9, "status")))
+    throw new ProtocolError(`A ${kind} with another status`);
   return {
     kind,
     ...(code === undefined ? {} : { code: code as number }),
@@ -204,17 +240,27 @@ function checkFault(given: unknown): ScriptFault {
 function checkLogEntry(given: unknown, lineOctetsMax: number): LogEntry {
   const entry = record(given, "log entry");
   const { level } = entry;
-  if (level !== "debug" && level !== "info" && level !== "warn" && level !== "error") throw new ProtocolError("A log entry of no known level");
-  return { level, text: plainLine(text(entry["text"], lineOctetsMax + 200, "log text"), lineOctetsMax + 200), at: number(entry["at"], "log time") };
+  if (level !== "debug" && level !== "info" && level !== "warn" && level !== "error")
+    throw new ProtocolError("A log entry of no known level");
+  return {
+    level,
+    text: plainLine(text(entry["text"], lineOctetsMax + 200, "log text"), lineOctetsMax + 200),
+    at: number(entry["at"], "log time"),
+  };
 }
 
 function checkUsage(usage: Readonly<Record<string, unknown>>): Usage {
-  return { cpuMs: number(usage["cpuMs"], "cpuMs"), wallMs: number(usage["wallMs"], "wallMs"), heapKiB: number(usage["heapKiB"], "heapKiB") };
+  return {
+    cpuMs: number(usage["cpuMs"], "cpuMs"),
+    wallMs: number(usage["wallMs"], "wallMs"),
+    heapKiB: number(usage["heapKiB"], "heapKiB"),
+  };
 }
 
 function verdictText(given: unknown): string {
   const words = text(given, verdictTextLengthMax, "verdict text");
-  if (words.trim() === "" || /[^\x20-\x7e\u00a0-\uffff]/.test(words) || Buffer.byteLength(words) > verdictTextLengthMax) throw new ProtocolError("A verdict whose text cannot be said");
+  if (words.trim() === "" || /[^\x20-\x7e\u00a0-\uffff]/.test(words) || Buffer.byteLength(words) > verdictTextLengthMax)
+    throw new ProtocolError("A verdict whose text cannot be said");
   return words;
 }
 
@@ -231,26 +277,31 @@ function plain(given: unknown, lengthMax: number, what: string): string {
 }
 
 function text(given: unknown, lengthMax: number, what: string): string {
-  if (typeof given !== "string" || given.length > lengthMax) throw new ProtocolError(`A ${what} that is no text of at most ${lengthMax} characters`);
+  if (typeof given !== "string" || given.length > lengthMax)
+    throw new ProtocolError(`A ${what} that is no text of at most ${lengthMax} characters`);
   return given;
 }
 
 function number(given: unknown, what: string): number {
-  if (typeof given !== "number" || !Number.isFinite(given) || given < 0) throw new ProtocolError(`A ${what} that is no number`);
+  if (typeof given !== "number" || !Number.isFinite(given) || given < 0)
+    throw new ProtocolError(`A ${what} that is no number`);
   return given;
 }
 
 function integer(given: unknown, what: string): number {
-  if (!Number.isSafeInteger(given) || (given as number) < 0) throw new ProtocolError(`A ${what} that is no whole number`);
+  if (!Number.isSafeInteger(given) || (given as number) < 0)
+    throw new ProtocolError(`A ${what} that is no whole number`);
   return given as number;
 }
 
 function list(given: unknown, lengthMax: number, what: string): readonly unknown[] {
-  if (!Array.isArray(given) || given.length > lengthMax) throw new ProtocolError(`A list of ${what} that is none, or longer than ${lengthMax}`);
+  if (!Array.isArray(given) || given.length > lengthMax)
+    throw new ProtocolError(`A list of ${what} that is none, or longer than ${lengthMax}`);
   return given;
 }
 
 function record(given: unknown, what: string): Readonly<Record<string, unknown>> {
-  if (typeof given !== "object" || given === null || Array.isArray(given)) throw new ProtocolError(`A ${what} that is no object`);
+  if (typeof given !== "object" || given === null || Array.isArray(given))
+    throw new ProtocolError(`A ${what} that is no object`);
   return given as Record<string, unknown>;
 }

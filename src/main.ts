@@ -89,7 +89,7 @@ async function start(
   const spool =
     config.spool.backend === "memory"
       ? createMemorySpool()
-      : await openSqliteSpool({ folder: join(config.data, "spool"), log, clock });
+      : await openSqliteSpool({ folder: config.data, log, clock });
   stops.push(() => spool.close());
   const badmail = new BadMail(join(config.data, "badmail"));
 

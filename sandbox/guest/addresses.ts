@@ -1,14 +1,15 @@
 /** Runs inside the isolate: addresses of header fields and of the envelope. Reading the grammar is the child's, through the host. */
 import type { Address } from "../api.ts";
-import { append, freeze, indexOf, isArray, jsonParse, lowerCase, matches, slice, trim } from "./primordials.ts";
 import { describe, rawValues } from "./headers.ts";
+import { append, freeze, indexOf, isArray, jsonParse, lowerCase, matches, slice, trim } from "./primordials.ts";
 import { askHost, invalid, type RunState } from "./run-state.ts";
 
 const addressOctetsMax = 320;
 const addressesMax = 1_000;
 // Roughly: the server reads it again with the grammar of RFC 5321 §4.1.2.
 const dotAddress = /^[^\x00-\x20"(),:;<>@[\\\]\x7f]+@(?:[^\x00-\x20"(),:;<>@[\\\]\x7f]+|\[[0-9A-Za-z:.]+\])$/;
-const quotedAddress = /^"(?:[^\x00-\x1f"\\\x7f]|\\[\x20-\x7e])+"@(?:[^\x00-\x20"(),:;<>@[\\\]\x7f]+|\[[0-9A-Za-z:.]+\])$/;
+const quotedAddress =
+  /^"(?:[^\x00-\x1f"\\\x7f]|\\[\x20-\x7e])+"@(?:[^\x00-\x20"(),:;<>@[\\\]\x7f]+|\[[0-9A-Za-z:.]+\])$/;
 const nonAscii = /[^\x00-\x7f]/;
 const control = /[\x00-\x1f\x7f]/;
 const plainPhrase = /^[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?: [A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*$/;
@@ -53,21 +54,27 @@ function isAddress(text: string): boolean {
 
 function oneGiven(state: RunState, name: string, given: unknown): readonly Address[] {
   if (typeof given === "string") {
-    if (matches(control, given)) invalid(state, `The value for ${name} holds CR, LF, NUL or another control character: a field is one line`);
+    if (matches(control, given))
+      invalid(state, `The value for ${name} holds CR, LF, NUL or another control character: a field is one line`);
     const list = parseList(given);
-    if (list.length === 0) invalid(state, `No address for ${name}: expected local-part@domain or Name <local-part@domain>`);
+    if (list.length === 0)
+      invalid(state, `No address for ${name}: expected local-part@domain or Name <local-part@domain>`);
     for (let i = 0; i < list.length; i++) checkMailbox(state, name, list[i]!);
     return list;
   }
-  if (typeof given !== "object" || given === null) return invalid(state, `${name} is set to an address or a list of addresses, not ${describe(given)}`);
+  if (typeof given !== "object" || given === null)
+    return invalid(state, `${name} is set to an address or a list of addresses, not ${describe(given)}`);
   const { address, name: phrase } = given as { address?: unknown; name?: unknown };
-  if (phrase !== undefined && typeof phrase !== "string") return invalid(state, `The name of an address for ${name} is a text, not ${describe(phrase)}`);
+  if (phrase !== undefined && typeof phrase !== "string")
+    return invalid(state, `The name of an address for ${name} is a text, not ${describe(phrase)}`);
   return [checkMailbox(state, name, { address: typeof address === "string" ? trim(address) : "", name: phrase ?? "" })];
 }
 
 function checkMailbox(state: RunState, name: string, mailbox: Address): Address {
-  if (!isAddress(mailbox.address)) invalid(state, `No address for ${name}: expected local-part@domain or Name <local-part@domain>`);
-  if (matches(control, mailbox.name)) invalid(state, `The value for ${name} holds CR, LF, NUL or another control character: a field is one line`);
+  if (!isAddress(mailbox.address))
+    invalid(state, `No address for ${name}: expected local-part@domain or Name <local-part@domain>`);
+  if (matches(control, mailbox.name))
+    invalid(state, `The value for ${name} holds CR, LF, NUL or another control character: a field is one line`);
   return mailbox;
 }
 

@@ -14,12 +14,23 @@ export const log = freeze({
 
 export function prepareGlobals(): void {
   // Memory that the heap limit does not see, and threads to block.
-  for (const name of ["WebAssembly", "SharedArrayBuffer", "Atomics"]) delete (globalThis as Record<string, unknown>)[name];
+  for (const name of ["WebAssembly", "SharedArrayBuffer", "Atomics"])
+    delete (globalThis as Record<string, unknown>)[name];
   forbidCodeFromText();
   const methods: Record<string, unknown> = {};
-  const levels: [string, Level][] = [["debug", "debug"], ["trace", "debug"], ["log", "info"], ["info", "info"], ["dir", "info"], ["table", "info"], ["warn", "warn"], ["error", "error"]];
+  const levels: [string, Level][] = [
+    ["debug", "debug"],
+    ["trace", "debug"],
+    ["log", "info"],
+    ["info", "info"],
+    ["dir", "info"],
+    ["table", "info"],
+    ["warn", "warn"],
+    ["error", "error"],
+  ];
   for (const [name, level] of levels) methods[name] = log[level];
-  for (const name of ["assert", "clear", "count", "group", "groupCollapsed", "groupEnd", "time", "timeEnd", "timeLog"]) methods[name] = () => {};
+  for (const name of ["assert", "clear", "count", "group", "groupCollapsed", "groupEnd", "time", "timeEnd", "timeLog"])
+    methods[name] = () => {};
   define(globalThis, "console", methods, false);
 }
 
@@ -28,13 +39,14 @@ function forbidCodeFromText(): void {
   const forbidden = () => {
     throw new EvalError("Scripts cannot make code from text: eval and new Function are not available");
   };
-  const kinds = [function () {}, async () => {}, function* () {}, async function* () {}];
+  const kinds = [() => {}, async () => {}, function* () {}, async function* () {}];
   for (const kind of kinds) {
     const prototype = getPrototypeOf(kind) as object;
     // `instanceof Function` and `Function.prototype` go on working; calling it does not.
-    const stand = function Function() {
+    const stand = () => {
       forbidden();
     };
+    define(stand, "name", "Function", false);
     stand.prototype = prototype;
     define(prototype, "constructor", stand, false);
     if (kind === kinds[0]) define(globalThis, "Function", stand, false);

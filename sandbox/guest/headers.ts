@@ -1,6 +1,18 @@
 /** Runs inside the isolate: `mail.headers`, and the list of fields behind it. A field that nobody edits keeps its index, and so its octets. */
 import type { Headers } from "../api.ts";
-import { append, arrayIterator, define, freeze, indexOf, lowerCase, matches, octetsOf, preventExtensions, toText } from "./primordials.ts";
+import {
+  append,
+  arrayIterator,
+  createList,
+  define,
+  freeze,
+  indexOf,
+  lowerCase,
+  matches,
+  octetsOf,
+  preventExtensions,
+  toText,
+} from "./primordials.ts";
 import { alive, askHost, countAction, type FieldEntry, invalid, type RunState } from "./run-state.ts";
 
 const nameLengthMax = 76;
@@ -12,15 +24,12 @@ const fieldName = /^[!-9;-~]+$/;
 const controlCharacter = /[\x00-\x08\x0a-\x1f\x7f]/;
 const longWord = new RegExp(`[^ \\t]{${wordLengthMax + 1}}`);
 
-/** The fields as the run has them now. */
-export function fieldsOf(state: RunState): FieldEntry[] {
+/** The fields as the run has them, for a run that edits them. */
+function fieldsOf(state: RunState): FieldEntry[] {
   if (state.fields) return state.fields;
-  const fields: FieldEntry[] = [];
+  const fields = createList<FieldEntry>();
   const given = state.mail.fields;
-  for (let i = 0; i < given.length; i++) {
-    const pair = given[i]!;
-    append(fields, { name: pair[0], lower: lowerCase(pair[0]), value: pair[1], index: i });
-  }
+  for (let i = 0; i < given.length; i++) fields[i] = { name: given[i]![0], value: given[i]![1], index: i };
   state.fields = fields;
   return fields;
 }
@@ -28,16 +37,14 @@ export function fieldsOf(state: RunState): FieldEntry[] {
 /** Values of a name as they were written, unfolded. */
 export function rawValues(state: RunState, name: string): string[] {
   const lower = lowerCase(name);
-  const fields = fieldsOf(state);
   const values: string[] = [];
-  for (let i = 0; i < fields.length; i++) if (fields[i]!.lower === lower) append(values, fields[i]!.value);
+  for (let i = 0; i < countOf(state); i++) if (isNamed(nameAt(state, i), lower)) append(values, valueAt(state, i));
   return values;
 }
 
 export function firstValue(state: RunState, name: string): string | undefined {
   const lower = lowerCase(name);
-  const fields = fieldsOf(state);
-  for (let i = 0; i < fields.length; i++) if (fields[i]!.lower === lower) return decoded(fields[i]!.value);
+  for (let i = 0; i < countOf(state); i++) if (isNamed(nameAt(state, i), lower)) return decoded(valueAt(state, i));
   return undefined;
 }
 
@@ -47,19 +54,19 @@ export function setField(state: RunState, name: string, value: string): void {
   checkValue(state, name, value);
   const lower = lowerCase(name);
   const fields = fieldsOf(state);
-  const kept: FieldEntry[] = [];
+  const kept = createList<FieldEntry>();
   let same = 0;
   let unchanged = false;
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i]!;
-    if (field.lower !== lower) append(kept, field);
+    if (!isNamed(field.name, lower)) kept[kept.length] = field;
     else if (same++ === 0) {
       // Told to be what it is already, a field keeps its octets.
       unchanged = field.value === value || decoded(field.value) === value;
-      append(kept, unchanged ? field : { name: field.name, lower, value, index: -1 });
+      kept[kept.length] = unchanged ? field : { name: field.name, value, index: -1 };
     }
   }
-  if (same === 0) append(kept, { name, lower, value, index: -1 });
+  if (same === 0) kept[kept.length] = { name, value, index: -1 };
   if (same === 1 && unchanged) return;
   state.fields = kept;
   state.fieldsChanged = true;
@@ -68,8 +75,8 @@ export function setField(state: RunState, name: string, value: string): void {
 export function removeField(state: RunState, name: string): number {
   const lower = lowerCase(name);
   const fields = fieldsOf(state);
-  const kept: FieldEntry[] = [];
-  for (let i = 0; i < fields.length; i++) if (fields[i]!.lower !== lower) append(kept, fields[i]!);
+  const kept = createList<FieldEntry>();
+  for (let i = 0; i < fields.length; i++) if (!isNamed(fields[i]!.name, lower)) kept[kept.length] = fields[i]!;
   const removed = fields.length - kept.length;
   if (removed > 0) {
     countAction(state);
@@ -112,7 +119,8 @@ export class HeadersView implements Headers {
     countAction(state, given.length + text.length);
     checkName(state, given);
     checkValue(state, given, text);
-    append(fieldsOf(state), { name: given, lower: lowerCase(given), value: text, index: -1 });
+    const fields = fieldsOf(state);
+    fields[fields.length] = { name: given, value: text, index: -1 };
     state.fieldsChanged = true;
   }
 
@@ -121,16 +129,35 @@ export class HeadersView implements Headers {
   }
 
   [Symbol.iterator](): IterableIterator<readonly [string, string]> {
-    const fields = fieldsOf(alive(this.#state));
+    const state = alive(this.#state);
     const pairs: (readonly [string, string])[] = [];
-    for (let i = 0; i < fields.length; i++) {
-      if (fields[i]!.name !== "") append(pairs, freeze([fields[i]!.name, decoded(fields[i]!.value)] as const));
+    for (let i = 0; i < countOf(state); i++) {
+      const name = nameAt(state, i);
+      if (name !== "") append(pairs, freeze([name, decoded(valueAt(state, i))] as const));
     }
     return arrayIterator(pairs);
   }
 }
 
 freeze(HeadersView.prototype);
+
+// A run that only reads makes no list of its own: it looks at what came in.
+
+function countOf(state: RunState): number {
+  return (state.fields ?? state.mail.fields).length;
+}
+
+function nameAt({ fields, mail }: RunState, i: number): string {
+  return fields ? fields[i]!.name : mail.fields[i]![0];
+}
+
+function valueAt({ fields, mail }: RunState, i: number): string {
+  return fields ? fields[i]!.value : mail.fields[i]![1];
+}
+
+function isNamed(name: string, lower: string): boolean {
+  return name.length === lower.length && lowerCase(name) === lower;
+}
 
 function decoded(value: string): string {
   return indexOf(value, "=?") === -1 ? value : askHost("decode", value);
@@ -153,13 +180,16 @@ function checkName(state: RunState, name: string): void {
 }
 
 function checkValue(state: RunState, name: string, value: string): void {
-  if (matches(controlCharacter, value)) invalid(state, `The value for ${name} holds CR, LF, NUL or another control character: a field is one line`);
+  if (matches(controlCharacter, value))
+    invalid(state, `The value for ${name} holds CR, LF, NUL or another control character: a field is one line`);
   if (value.length > wordLengthMax && (octetsOf(value, valueOctetsMax) > valueOctetsMax || matches(longWord, value))) {
-    invalid(state, `The value for ${name} is too long: at most ${valueOctetsMax} octets, and ${wordLengthMax} characters without white space`);
+    invalid(
+      state,
+      `The value for ${name} is too long: at most ${valueOctetsMax} octets, and ${wordLengthMax} characters without white space`,
+    );
   }
 }
 
 export function describe(value: unknown): string {
   return value === null ? "null" : typeof value === "object" ? "an object" : typeof value;
 }
-

@@ -1,7 +1,7 @@
 /** Runs inside the isolate: the `mail` a handler is given (api.ts is its manual). What it reads is looked up late, what it asks for is only noted. */
 import type { Address, AddressList, Attachment, Envelope, Headers, Mail, Session } from "../api.ts";
 import { formatAddresses, readAddresses } from "./addresses.ts";
-import { AttachmentView, type AttachmentInput, isRemoved } from "./attachment.ts";
+import { type AttachmentInput, AttachmentView, isRemoved } from "./attachment.ts";
 import { EnvelopeView } from "./envelope.ts";
 import { describe, firstValue, HeadersView, removeField, setField } from "./headers.ts";
 import { append, Bytes, DateOf, freeze, jsonParse, matches, preventExtensions, timeOf } from "./primordials.ts";
@@ -131,7 +131,8 @@ export class MailView implements Mail {
     if (this.#listedAt === state.removed.length) return this.#attachments;
     const inputs = this.#inside().attachments;
     const list: Attachment[] = [];
-    for (let i = 0; i < inputs.length; i++) if (!isRemoved(state, inputs[i]!.part)) append(list, new AttachmentView(state, inputs[i]!));
+    for (let i = 0; i < inputs.length; i++)
+      if (!isRemoved(state, inputs[i]!.part)) append(list, new AttachmentView(state, inputs[i]!));
     this.#listedAt = state.removed.length;
     return (this.#attachments = freeze(list));
   }
@@ -144,7 +145,10 @@ export class MailView implements Mail {
     const state = alive(this.#state);
     if (typeof text !== "string") invalid(state, `appendText takes a text, not ${describe(text)}`);
     if (text.length > paragraphLengthMax || matches(controlCharacter, text)) {
-      invalid(state, `appendText takes at most ${paragraphLengthMax} characters, without control characters other than line ends and tabs`);
+      invalid(
+        state,
+        `appendText takes at most ${paragraphLengthMax} characters, without control characters other than line ends and tabs`,
+      );
     }
     if (!this.#inside().canAppend) return false;
     if (text === "") return true;

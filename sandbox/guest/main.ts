@@ -2,13 +2,14 @@
  * Runs inside the isolate: what the child process calls. Every call of a script's code is in here, inside a `try` and inside the child's time
  * limit; what comes out is text, made by us. Nothing in here is reachable from a script.
  */
-import { prepareGlobals, log } from "./globals.ts";
+
+import type { MailInput } from "../protocol.ts";
+import { log, prepareGlobals } from "./globals.ts";
 import { MailView } from "./mail.ts";
 import { freeze, getOwnPropertyNames, isArray, jsonParse, quote, slice, toText } from "./primordials.ts";
 import { formatFault, formatLog, formatResult } from "./result.ts";
-import { beginRun, currentRun, endRun, type Host, type RunState, setHost, type StepInput } from "./run-state.ts";
+import { beginRun, currentRun, endRun, type Host, type RunState, type StepInput, setHost } from "./run-state.ts";
 import { describeThrown } from "./thrown.ts";
-import type { MailInput } from "../protocol.ts";
 
 type Handler = (mail: unknown, context: unknown) => unknown;
 
@@ -32,7 +33,7 @@ export function load(script: () => Record<string, unknown>): string {
       const name = names[i]!;
       const value = exported[name];
       if (typeof value === "function") handlers[name] = value as Handler;
-      text += `${text === "" ? "" : ","}[${quote(slice(name, 0, 200))},${quote(isArray(value) ? "array" : value === null ? "null" : typeof value)},${valueOf(name, value)}]`;
+      text += `${text === "" ? "" : ","}[${quote(slice(name, 0, 200))},${quote(isArray(value) ? "array" : value === null ? "null" : typeof value)},${plainValueOf(name, value)}]`;
     }
     return `{"names":[${text}]}`;
   } catch (thrown) {
@@ -96,10 +97,9 @@ function finishThrown(state: RunState, thrown: unknown): string {
   return text;
 }
 
-function valueOf(name: string, value: unknown): string {
+function plainValueOf(name: string, value: unknown): string {
   if (typeof value === "string") return quote(slice(value, 0, 8_192));
   if (typeof value === "number" || typeof value === "boolean") return quote(toText(value));
   if (name !== "default" || typeof value !== "object" || value === null) return '""';
   return quote(typeof (value as Record<string, unknown>)["email"] === "function" ? "email" : "");
 }
-

@@ -13,7 +13,8 @@ function uncurry<Self, Rest extends unknown[], Result>(
   return apply(bind, call, [method]) as (self: Self, ...rest: Rest) => Result;
 }
 
-export const { freeze, preventExtensions, create, defineProperty, getOwnPropertyNames, getPrototypeOf } = Object;
+export const { freeze, preventExtensions, defineProperty, getOwnPropertyNames, getPrototypeOf } = Object;
+const { setPrototypeOf } = Object;
 export const jsonParse: (text: string) => unknown = JSON.parse;
 const stringify = JSON.stringify;
 export const isArray: (value: unknown) => value is readonly unknown[] = Array.isArray;
@@ -32,7 +33,9 @@ export const indexOf: (text: string, part: string, from?: number) => number = un
 export const codeAt: (text: string, at: number) => number = uncurry(String.prototype.charCodeAt);
 export const exec: (pattern: RegExp, text: string) => RegExpExecArray | null = uncurry(RegExp.prototype.exec);
 export const timeOf: (date: Date) => number = uncurry(Date.prototype.getTime);
-export const arrayIterator: <Item>(list: readonly Item[]) => IterableIterator<Item> = uncurry(Array.prototype.values) as never;
+export const arrayIterator: <Item>(list: readonly Item[]) => IterableIterator<Item> = uncurry(
+  Array.prototype.values,
+) as never;
 
 /** Whether the pattern, which must not be global, is found in the text. */
 export function matches(pattern: RegExp, text: string): boolean {
@@ -41,12 +44,23 @@ export function matches(pattern: RegExp, text: string): boolean {
 
 /** A property of one's own that no setter on a prototype sees. */
 export function define(object: object, key: string | number | symbol, value: unknown, enumerable = true): void {
-  defineProperty(object, key, { __proto__: null, value, writable: true, enumerable, configurable: true } as PropertyDescriptor);
+  defineProperty(object, key, {
+    __proto__: null,
+    value,
+    writable: true,
+    enumerable,
+    configurable: true,
+  } as PropertyDescriptor);
 }
 
 /** One more item at the end of a list. */
 export function append<Item>(list: Item[], item: Item): void {
   define(list, list.length, item);
+}
+
+/** An empty list for ourselves: without a prototype, so that `list[list.length] = item` is seen by no setter, and is quick. */
+export function createList<Item>(): Item[] {
+  return setPrototypeOf([], null) as Item[];
 }
 
 /** JSON of a text. A primitive is written without asking any `toJSON`. */

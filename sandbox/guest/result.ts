@@ -14,11 +14,20 @@ export function formatResult(state: RunState): string {
   const changed = state.fieldsChanged || state.from !== undefined || state.to !== undefined;
   const judged = state.verdict !== "" || state.settled;
   const flags = `${changed ? "c" : ""}${state.fieldsChanged ? "f" : ""}${judged ? "v" : ""}${bodyEdited ? "b" : ""}${state.looked ? "l" : ""}`;
-  const verdict = state.verdict !== "" ? state.verdict : state.settled ? '{"kind":"proceed","settled":true}' : '{"kind":"proceed","settled":false}';
+  const verdict =
+    state.verdict !== ""
+      ? state.verdict
+      : state.settled
+        ? '{"kind":"proceed","settled":true}'
+        : '{"kind":"proceed","settled":false}';
   const body = bodyEdited ? `"removed":${formatTexts(state.removed)},"appended":${quote(state.appended)},` : "";
   const text = `${body}"effects":${changed ? formatEffects(state) : "{}"},"verdict":${verdict},"log":[${state.log}]`;
   if (text.length > state.step.resultOctetsMax) {
-    return formatFault(state, { code: "script.action-limit", message: `More than ${state.step.resultOctetsMax} octets of edits and log in one run`, stack: "" });
+    return formatFault(state, {
+      code: "script.action-limit",
+      message: `More than ${state.step.resultOctetsMax} octets of edits and log in one run`,
+      stack: "",
+    });
   }
   return `${flags}|${text}`;
 }

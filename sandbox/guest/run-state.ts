@@ -3,12 +3,14 @@ import type { MailInput } from "../protocol.ts";
 import { cutToOctets, now, preventExtensions, quote, RangeErrorOf, slice, TypeErrorOf } from "./primordials.ts";
 
 /** Asks the child process. Gives null where the answer needs octets that are not there, false where the run has asked for too much. */
-export type Host = (ask: "decode" | "addresses" | "structure" | "text" | "html" | "raw" | "content", argument: string) => unknown;
+export type Host = (
+  ask: "decode" | "addresses" | "structure" | "text" | "html" | "raw" | "content",
+  argument: string,
+) => unknown;
 
 /** A field of the header as the run has it; `index` is its place in the message that came in, -1 for a new one. */
 export interface FieldEntry {
   readonly name: string;
-  readonly lower: string;
   readonly value: string;
   readonly index: number;
 }
@@ -91,7 +93,10 @@ export function endRun(state: RunState): void {
 
 /** The state, for whoever still holds a `mail`; throws when its run is over. */
 export function alive(state: RunState): RunState {
-  if (state.over) throw new TypeErrorOf("This mail's run is over: what a handler does after it is done has no effect. Await everything before you return");
+  if (state.over)
+    throw new TypeErrorOf(
+      "This mail's run is over: what a handler does after it is done has no effect. Await everything before you return",
+    );
   return state;
 }
 
@@ -111,7 +116,8 @@ export function invalid(state: RunState, message: string): never {
 export function countAction(state: RunState, characters = 0): void {
   alive(state);
   state.actions++;
-  if (state.actions > state.step.actionsMax) fail(state, "script.action-limit", `More than ${state.step.actionsMax} edits in one run`);
+  if (state.actions > state.step.actionsMax)
+    fail(state, "script.action-limit", `More than ${state.step.actionsMax} edits in one run`);
   countResult(state, characters);
 }
 
@@ -127,7 +133,8 @@ export function look(state: RunState, ask: "structure" | "text" | "html" | "raw"
   alive(state);
   state.looked = true;
   const answer = host(ask, argument);
-  if (answer === false) fail(state, "script.action-limit", "The script asked for the content of the message too often in one run");
+  if (answer === false)
+    fail(state, "script.action-limit", "The script asked for the content of the message too often in one run");
   if (answer !== null && answer !== undefined) return answer;
   state.missed = state.missed === "text" || ask === "text" || ask === "html" ? "text" : "octets";
   throw leave;
@@ -136,7 +143,8 @@ export function look(state: RunState, ask: "structure" | "text" | "html" | "raw"
 /** Asks for something that needs no octets. */
 export function askHost(ask: "decode" | "addresses", argument: string): string {
   const answer = host(ask, argument);
-  if (answer === false && current !== null) fail(current, "script.action-limit", "The script asked for decoded fields too often in one run");
+  if (answer === false && current !== null)
+    fail(current, "script.action-limit", "The script asked for decoded fields too often in one run");
   return typeof answer === "string" ? answer : "";
 }
 

@@ -12,12 +12,17 @@ const stackLengthMax = 8_192;
 
 /** Getters and proxies of the thrown thing run in here, within the script's own time. */
 export function describeThrown(thrown: unknown): Thrown {
-  if (thrown === null || (typeof thrown !== "object" && typeof thrown !== "function")) return { message: describePrimitive(thrown), stack: "" };
+  if (thrown === null || (typeof thrown !== "object" && typeof thrown !== "function"))
+    return { message: describePrimitive(thrown), stack: "" };
   const name = textOf(thrown, "name");
   const message = textOf(thrown, "message");
   const stack = slice(textOf(thrown, "stack"), 0, stackLengthMax);
-  const words = message === "" ? describeObject(thrown) : message + (name === "ReferenceError" ? adviceFor(message) : "");
-  return { message: slice(name === "" || name === "Error" ? words : `${slice(name, 0, 100)}: ${words}`, 0, messageLengthMax), stack };
+  const words =
+    message === "" ? describeObject(thrown) : message + (name === "ReferenceError" ? adviceFor(message) : "");
+  return {
+    message: slice(name === "" || name === "Error" ? words : `${slice(name, 0, 100)}: ${words}`, 0, messageLengthMax),
+    stack,
+  };
 }
 
 function textOf(thing: object, key: "name" | "message" | "stack"): string {

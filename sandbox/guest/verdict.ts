@@ -11,12 +11,21 @@ const notPlain = /[^\x20-\x7e\u00a0-\uffff]/;
 export function giveReply(state: RunState, kind: "refuse" | "defer", text: unknown, options: unknown): void {
   begin(state, kind);
   const words = checkText(state, kind, text);
-  const { code, status } = (typeof options === "object" && options !== null ? options : {}) as { code?: unknown; status?: unknown };
+  const { code, status } = (typeof options === "object" && options !== null ? options : {}) as {
+    code?: unknown;
+    status?: unknown;
+  };
   const codeClass = kind === "refuse" ? 5 : 4;
-  if (code !== undefined && !(isInteger(code) && (code as number) >= codeClass * 100 && (code as number) < codeClass * 100 + 100)) {
+  if (
+    code !== undefined &&
+    !(isInteger(code) && (code as number) >= codeClass * 100 && (code as number) < codeClass * 100 + 100)
+  ) {
     invalid(state, `${kind} takes a code from ${codeClass}00 to ${codeClass}99`);
   }
-  if (status !== undefined && !(typeof status === "string" && matches(kind === "refuse" ? permanentStatus : transientStatus, status))) {
+  if (
+    status !== undefined &&
+    !(typeof status === "string" && matches(kind === "refuse" ? permanentStatus : transientStatus, status))
+  ) {
     invalid(state, `${kind} takes a status such as "${codeClass}.7.1"`);
   }
   const parts = `${code === undefined ? "" : `"code":${code as number},`}${status === undefined ? "" : `"status":${quote(status as string)},`}`;
@@ -35,12 +44,14 @@ export function giveSettle(state: RunState): void {
 
 function begin(state: RunState, kind: string): void {
   countAction(alive(state));
-  if (state.verdict !== "" || state.settled) invalid(state, `${kind}: this run has given a verdict already, and one is all it has`);
+  if (state.verdict !== "" || state.settled)
+    invalid(state, `${kind}: this run has given a verdict already, and one is all it has`);
 }
 
 function checkText(state: RunState, kind: string, text: unknown): string {
   if (typeof text !== "string" || trim(text) === "") return invalid(state, `${kind} takes a text that says why`);
   if (matches(notPlain, text)) return invalid(state, `${kind} takes one line of text, without control characters`);
-  if (octetsOf(text, textOctetsMax) > textOctetsMax) return invalid(state, `${kind} takes at most ${textOctetsMax} octets of text`);
+  if (octetsOf(text, textOctetsMax) > textOctetsMax)
+    return invalid(state, `${kind} takes at most ${textOctetsMax} octets of text`);
   return text;
 }

@@ -40,13 +40,28 @@ export function decodeWords(value: string): string {
   return result + value.slice(last);
 }
 
-/** An unstructured value in ASCII: runs of words that need it become encoded words. */
+/**
+ * An unstructured value in ASCII: runs of words that need it become encoded words. A word that is an address in angle brackets ends a run, so
+ * that the value may be a list of addresses as well: in one, the address must stay as it is (RFC 2047 §5).
+ */
 export function encodeUnstructured(value: string): string {
   if (!/[^\x09\x20-\x7e]/.test(value) && !value.includes("=?")) return value;
-  // From the first word that needs encoding to the last one, as one run: the white space inside it then survives.
   const words = value.split(/([ \t]+)/);
+  let encoded = "";
+  let start = 0;
+  for (let i = 0; i <= words.length; i++) {
+    if (i < words.length && !/^<[^<>\s]+@[^<>\s]+>[,;]?$/.test(words[i]!)) continue;
+    encoded += encodeRun(words.slice(start, i)) + (words[i] ?? "");
+    start = i + 1;
+  }
+  return encoded;
+}
+
+/** From the first word that needs encoding to the last one, as one run: the white space inside it then survives. */
+function encodeRun(words: readonly string[]): string {
   const needs = (word: string) => /[^\x09\x20-\x7e]/.test(word) || word.includes("=?");
   const first = words.findIndex(needs);
+  if (first === -1) return words.join("");
   const last = words.findLastIndex(needs);
   return (
     words.slice(0, first).join("") + encodeWords(words.slice(first, last + 1).join("")) + words.slice(last + 1).join("")

@@ -106,9 +106,10 @@ export class SmtpClient {
       return { objections: recipients.map(({ index }) => this.#refuse(index, "5.3.4", reason)), willing: [] };
     }
     if (connection.supports("SMTPUTF8")) return { objections: [], willing: [...recipients] };
-    // RFC 6531 §3.2, §3.5: neither an international address nor an international header may be given to a server that does not know them.
+    // RFC 6531 §3.2: an international address may not be given to a server that does not know them. A header with octets beyond ASCII is another matter
+    // (lenient: RFC 6531 §3.5): mail like that was there long before, came without SMTPUTF8, and arrives as it came wherever it goes.
     const { reversePath } = message.envelope;
-    if ((reversePath && !isAsciiText(formatMailbox(reversePath))) || isInternational(message.header.octets)) {
+    if (reversePath && !isAsciiText(formatMailbox(reversePath))) {
       const reason = `the message needs SMTPUTF8, which ${this.#nextHop} does not offer`;
       return { objections: recipients.map(({ index }) => this.#refuse(index, "5.6.7", reason)), willing: [] };
     }
@@ -159,9 +160,4 @@ function envelopeOf(message: Message, recipients: readonly StoredRecipient[]) {
 
 function isAsciiText(text: string): boolean {
   return !/[^\x00-\x7f]/.test(text);
-}
-
-/** UTF-8 in the header is an international message (RFC 6532); other octets above 127 are an old habit, and pass as they came. */
-function isInternational(header: Buffer): boolean {
-  return !isAscii(header) && isUtf8(header);
 }

@@ -7,7 +7,13 @@ import { basename, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { compileScript, stopCompiler } from "../../sandbox/compile.ts";
 import { Sandbox } from "../../sandbox/host.ts";
-import { type CompiledScript, defaultLimits, type RunAnswer, type SandboxNotice, ScriptFaultError } from "../../sandbox/protocol.ts";
+import {
+  type CompiledScript,
+  defaultLimits,
+  type RunAnswer,
+  type SandboxNotice,
+  ScriptFaultError,
+} from "../../sandbox/protocol.ts";
 import { createScriptFolder, messageOf, runOn, type ScriptFolder, stepOf } from "../support/scripts.ts";
 
 const scriptsFolder = join(import.meta.dirname, "scripts");
@@ -29,7 +35,12 @@ const hostile: readonly Hostile[] = readdirSync(scriptsFolder)
     const [why, ends] = readFileSync(join(scriptsFolder, file), "utf8").split("\n");
     const words = ends!.replace("// ends: ", "").split(" ");
     const stage = words[0] === "compile" || words[0] === "load" ? words[0] : "run";
-    return { name: basename(file), why: why!.replace("// ", ""), stage, ends: stage === "run" ? words : words.slice(1) };
+    return {
+      name: basename(file),
+      why: why!.replace("// ", ""),
+      stage,
+      ends: stage === "run" ? words : words.slice(1),
+    };
   });
 
 let sandbox: Sandbox;
@@ -40,7 +51,10 @@ const notices: SandboxNotice[] = [];
 beforeAll(async () => {
   folder = await createScriptFolder();
   sandbox = await Sandbox.start({ processes: 1, rssMiBMax: 400, onNotice: (notice) => notices.push(notice) });
-  good = await folder.compile('export const onArrival = async (mail) => { mail.headers.set("X-Good", (await mail.text()).trim()); };', "good.ts");
+  good = await folder.compile(
+    'export const onArrival = async (mail) => { mail.headers.set("X-Good", (await mail.text()).trim()); };',
+    "good.ts",
+  );
   await sandbox.load(good, limits);
 });
 afterAll(async () => {
@@ -91,7 +105,10 @@ describe.each(hostile.filter(({ stage }) => stage === "compile"))("$name", ({ na
 
 describe("Sandbox beside hostile scripts", () => {
   it("repeats the runs of innocents whose process was killed under them, unseen", async () => {
-    const bad = await folder.compile("export const onArrival = () => { Promise.reject(new Proxy({}, { get() { for (;;); } })); };", "bad.ts");
+    const bad = await folder.compile(
+      "export const onArrival = () => { Promise.reject(new Proxy({}, { get() { for (;;); } })); };",
+      "bad.ts",
+    );
     await sandbox.load(bad, limits);
     const before = notices.filter(({ kind }) => kind === "killed").length;
     const answers = await Promise.all([
@@ -100,15 +117,26 @@ describe("Sandbox beside hostile scripts", () => {
       ...Array.from({ length: 10 }, () => runOn(sandbox, message, [stepOf(good.version, limits)])),
     ]);
     expect(notices.filter(({ kind }) => kind === "killed")).toHaveLength(before + 1);
-    expect(answers.map(({ steps }) => steps[0]!.fault?.code ?? "none")).toEqual([...Array(10).fill("none"), "script.wall-limit", ...Array(10).fill("none")]);
+    expect(answers.map(({ steps }) => steps[0]!.fault?.code ?? "none")).toEqual([
+      ...Array(10).fill("none"),
+      "script.wall-limit",
+      ...Array(10).fill("none"),
+    ]);
   });
 
   it("blames the step that hangs, keeps the results of those before it, and runs those behind it where it is told to", async () => {
-    const bad = await folder.compile("export const onArrival = () => { Promise.reject(new Proxy({}, { get() { for (;;); } })); };", "bad-step.ts");
+    const bad = await folder.compile(
+      "export const onArrival = () => { Promise.reject(new Proxy({}, { get() { for (;;); } })); };",
+      "bad-step.ts",
+    );
     await sandbox.load(bad, limits);
     const first = await folder.compile('export const onArrival = (mail) => { mail.subject += "!"; };', "first-step.ts");
     await sandbox.load(first, limits);
-    const { steps } = await runOn(sandbox, message, [stepOf(first.version, limits), stepOf(bad.version, limits, { proceedOnFault: true }), stepOf(first.version, limits)]);
+    const { steps } = await runOn(sandbox, message, [
+      stepOf(first.version, limits),
+      stepOf(bad.version, limits, { proceedOnFault: true }),
+      stepOf(first.version, limits),
+    ]);
     expect(steps.map(({ fault, effects }) => [fault?.code ?? "none", effects.fields])).toEqual([
       ["none", [0, ["Subject", "hello!"]]],
       ["script.wall-limit", undefined],
@@ -117,16 +145,29 @@ describe("Sandbox beside hostile scripts", () => {
   });
 
   it("runs 200 scripts on one message in one hop", async () => {
-    const script = await folder.compile('export const onArrival = (mail) => { mail.headers.set("X-Count", String(Number(mail.headers.get("X-Count") ?? 0) + 1)); };', "count.ts");
+    const script = await folder.compile(
+      'export const onArrival = (mail) => { mail.headers.set("X-Count", String(Number(mail.headers.get("X-Count") ?? 0) + 1)); };',
+      "count.ts",
+    );
     await sandbox.load(script, limits);
-    const { steps } = await runOn(sandbox, message, Array.from({ length: 200 }, () => stepOf(script.version, limits)));
+    const { steps } = await runOn(
+      sandbox,
+      message,
+      Array.from({ length: 200 }, () => stepOf(script.version, limits)),
+    );
     expect(steps).toHaveLength(200);
     expect(steps.at(-1)!.effects.fields).toEqual([0, 1, ["X-Count", "200"]]);
   });
 
   it("keeps scripts apart: one's globals and prototypes are not the other's", async () => {
-    const writer = await folder.compile('globalThis.secret = "mine"; Object.prototype.shared = 1; export const onArrival = () => {};', "writer.ts");
-    const reader = await folder.compile('export const onArrival = (mail, { log }) => { log.info(typeof secret, {}.shared === undefined); };', "reader.ts");
+    const writer = await folder.compile(
+      'globalThis.secret = "mine"; Object.prototype.shared = 1; export const onArrival = () => {};',
+      "writer.ts",
+    );
+    const reader = await folder.compile(
+      "export const onArrival = (mail, { log }) => { log.info(typeof secret, {}.shared === undefined); };",
+      "reader.ts",
+    );
     await sandbox.load(writer, limits);
     await sandbox.load(reader, limits);
     await runOn(sandbox, message, [stepOf(writer.version, limits)]);
@@ -135,17 +176,42 @@ describe("Sandbox beside hostile scripts", () => {
   });
 
   it("lets a script see no name beyond the language's own", async () => {
-    const script = await folder.compile("export const onArrival = (mail, { log }) => { for (const name of Object.getOwnPropertyNames(globalThis)) log.info(name); };", "names.ts");
+    const script = await folder.compile(
+      "export const onArrival = (mail, { log }) => { for (const name of Object.getOwnPropertyNames(globalThis)) log.info(name); };",
+      "names.ts",
+    );
     await sandbox.load(script, limits);
     const { steps } = await runOn(sandbox, message, [stepOf(script.version, limits)]);
     const names = steps[0]!.log.map(({ text }) => text);
-    const own = new Set([...Object.getOwnPropertyNames(globalThis), "console", "escape", "unescape", "DisposableStack", "AsyncDisposableStack", "SuppressedError"]);
+    const own = new Set([
+      ...Object.getOwnPropertyNames(globalThis),
+      "console",
+      "escape",
+      "unescape",
+      "DisposableStack",
+      "AsyncDisposableStack",
+      "SuppressedError",
+    ]);
     expect(names.filter((name) => !own.has(name))).toEqual([]);
-    for (const absent of ["process", "require", "Buffer", "fetch", "WebAssembly", "SharedArrayBuffer", "Atomics", "setTimeout", "ivm"]) expect(names).not.toContain(absent);
+    for (const absent of [
+      "process",
+      "require",
+      "Buffer",
+      "fetch",
+      "WebAssembly",
+      "SharedArrayBuffer",
+      "Atomics",
+      "setTimeout",
+      "ivm",
+    ])
+      expect(names).not.toContain(absent);
   });
 
   it("finishes a run on the version it began with when that is unloaded meanwhile", async () => {
-    const script = await folder.compile('export const onArrival = async (mail) => { mail.subject = "v1 " + (await mail.text()).trim(); };', "swapped.ts");
+    const script = await folder.compile(
+      'export const onArrival = async (mail) => { mail.subject = "v1 " + (await mail.text()).trim(); };',
+      "swapped.ts",
+    );
     await sandbox.load(script, limits);
     const answer = await runOn(sandbox, message, [stepOf(script.version, limits)], {
       octets: async () => {
@@ -171,6 +237,8 @@ async function faultOf(work: Promise<unknown>): Promise<ScriptFaultError> {
 /** No path of this machine, no frame of ours, no environment, no control character. */
 function expectNothingOfTheHost(answer: RunAnswer | object): void {
   const text = JSON.stringify(answer);
-  expect(text).not.toMatch(/isolated-vm|node_modules|guest:\/\/|compiled:\/\/|sandbox\/|root:x|\/etc\/passwd:1|\/home\/|\/work\//);
+  expect(text).not.toMatch(
+    /isolated-vm|node_modules|guest:\/\/|compiled:\/\/|sandbox\/|root:x|\/etc\/passwd:1|\/home\/|\/work\//,
+  );
   expect(text).not.toMatch(/\\u00[01][0-9a-f]|\\r|\\b/);
 }

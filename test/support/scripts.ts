@@ -4,7 +4,16 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { compileScript } from "../../sandbox/compile.ts";
 import type { Sandbox } from "../../sandbox/host.ts";
-import { type CompiledScript, defaultLimits, type MailInput, type RunAnswer, type RunRequest, type RunStep, type ScriptLimits, type StepResult } from "../../sandbox/protocol.ts";
+import {
+  type CompiledScript,
+  defaultLimits,
+  type MailInput,
+  type RunAnswer,
+  type RunRequest,
+  type RunStep,
+  type ScriptLimits,
+  type StepResult,
+} from "../../sandbox/protocol.ts";
 import { fieldValue, splitMessage } from "../../src/mail/header.ts";
 
 /** A scripts folder in a temporary place. */
@@ -59,12 +68,31 @@ export function mailInputOf(octets: Buffer, change: Partial<MailInput> = {}): Ma
 }
 
 export function stepOf(version: string, limits: Partial<ScriptLimits> = {}, change: Partial<RunStep> = {}): RunStep {
-  return { bindingId: "b-1", version, limits: { ...defaultLimits, ...limits }, matchedRecipients: [], proceedOnFault: false, ...change };
+  return {
+    bindingId: "b-1",
+    version,
+    limits: { ...defaultLimits, ...limits },
+    matchedRecipients: [],
+    proceedOnFault: false,
+    ...change,
+  };
 }
 
 /** Runs scripts on a message, one step each. */
-export function runOn(sandbox: Sandbox, octets: Buffer, steps: readonly RunStep[], change: Partial<RunRequest> = {}): Promise<RunAnswer> {
-  return sandbox.run({ event: "onArrival", steps, mail: mailInputOf(octets), stopOnChange: false, octets: async () => octets, ...change });
+export function runOn(
+  sandbox: Sandbox,
+  octets: Buffer,
+  steps: readonly RunStep[],
+  change: Partial<RunRequest> = {},
+): Promise<RunAnswer> {
+  return sandbox.run({
+    event: "onArrival",
+    steps,
+    mail: mailInputOf(octets),
+    stopOnChange: false,
+    octets: async () => octets,
+    ...change,
+  });
 }
 
 /** Loads one script, runs it once, and gives its result. */
@@ -85,7 +113,9 @@ export async function runScript(
 export function applied(octets: Buffer, result: StepResult): Buffer {
   const { header, separator, body } = splitMessage(octets);
   const { fields, splices } = result.effects;
-  const lines = fields?.map((field) => (typeof field === "number" ? header.fields[field]!.octets : Buffer.from(`${field[0]}: ${field[1]}\r\n`)));
+  const lines = fields?.map((field) =>
+    typeof field === "number" ? header.fields[field]!.octets : Buffer.from(`${field[0]}: ${field[1]}\r\n`),
+  );
   const pieces: Uint8Array[] = [];
   let at = 0;
   for (const splice of splices ?? []) {

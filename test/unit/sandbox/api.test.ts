@@ -3,7 +3,16 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stopCompiler } from "../../../sandbox/compile.ts";
 import { Sandbox } from "../../../sandbox/host.ts";
 import type { StepResult } from "../../../sandbox/protocol.ts";
-import { applied, createScriptFolder, messageOf, runOn, runScript, type ScriptFolder, stepOf } from "../../support/scripts.ts";
+import { createField } from "../../../src/mail/header.ts";
+import {
+  applied,
+  createScriptFolder,
+  messageOf,
+  runOn,
+  runScript,
+  type ScriptFolder,
+  stepOf,
+} from "../../support/scripts.ts";
 
 let sandbox: Sandbox;
 let folder: ScriptFolder;
@@ -67,7 +76,12 @@ epilogue
 `);
 
 async function run(body: string, octets = plain, options: Parameters<typeof runScript>[3] = {}): Promise<StepResult> {
-  return runScript({ sandbox, folder }, `export const onArrival = async (mail, context) => { const { log } = context; ${body} };`, octets, options);
+  return runScript(
+    { sandbox, folder },
+    `export const onArrival = async (mail, context) => { const { log } = context; ${body} };`,
+    octets,
+    options,
+  );
 }
 
 async function logOf(body: string, octets = plain): Promise<string[]> {
@@ -80,7 +94,11 @@ describe("Mail, reading", () => {
   it.each([
     ["decoded and unfolded", "mail.subject", "Grüße and more"],
     ["name decoded", "mail.from", '{"address":"joerg@example.com","name":"Jörg"}'],
-    ["groups taken apart", "mail.to.map((a) => a.name + '|' + a.address).join()", "Sales, Team|sales@example.org,|a@example.org,|b@example.org"],
+    [
+      "groups taken apart",
+      "mail.to.map((a) => a.name + '|' + a.address).join()",
+      "Sales, Team|sales@example.org,|a@example.org,|b@example.org",
+    ],
     ["no such field", "mail.cc.length + mail.replyTo.length", "0"],
     ["a date", "mail.date.getTime() === Date.UTC(2026, 0, 2, 3, 4, 5)", "true"],
     ["with brackets", "mail.messageId", "<1@example.com>"],
@@ -88,8 +106,16 @@ describe("Mail, reading", () => {
     ["the first", "mail.headers.get('x-twice')", "one"],
     ["absent", "String(mail.headers.get('nope')) + mail.headers.has('nope')", "undefinedfalse"],
     ["iteration keeps names as written", "[...mail.headers].slice(-2).map(([n]) => n).join()", "X-Twice,x-twice"],
-    ["the session", "mail.session.ip + ' ' + mail.session.helo + ' ' + mail.session.user", "192.0.2.7 client.example null"],
-    ["the envelope", "mail.envelope.from + ' ' + mail.envelope.to", "sender@example.com one@example.org,two@example.org"],
+    [
+      "the session",
+      "mail.session.ip + ' ' + mail.session.helo + ' ' + mail.session.user",
+      "192.0.2.7 client.example null",
+    ],
+    [
+      "the envelope",
+      "mail.envelope.from + ' ' + mail.envelope.to",
+      "sender@example.com one@example.org,two@example.org",
+    ],
     ["id and size", "mail.id + ' ' + mail.size", `m-1 ${plain.length}`],
     ["when it came", "mail.receivedAt.toISOString()", "2026-01-02T03:04:05.000Z"],
     ["no attachments", "mail.attachments.length + ' ' + mail.defects.length", "0 0"],
@@ -107,7 +133,12 @@ describe("Mail, reading", () => {
          for (const a of mail.attachments) log.info([a.part, a.fileName, a.contentType, a.size, a.contentId, a.inline].join("|"), new Uint8Array(await a.content()).toHex());`,
         mixed,
       ),
-    ).toEqual(["Grüße", "<p>Gr&uuml;&szlig;e</p>", "2|grün.pdf|application/pdf|8||false 255044462d312e34", "3||image/png|8|pic@example.com|true 89504e470d0a1a0a"]);
+    ).toEqual([
+      "Grüße",
+      "<p>Gr&uuml;&szlig;e</p>",
+      "2|grün.pdf|application/pdf|8||false 255044462d312e34",
+      "3||image/png|8|pic@example.com|true 89504e470d0a1a0a",
+    ]);
   });
 
   it("makes text of HTML where there is no plain part", async () => {
@@ -116,7 +147,9 @@ describe("Mail, reading", () => {
   });
 
   it("tells of defects, and never fails for them", async () => {
-    const broken = messageOf("From: a@example.com\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/plain\n\nnever closed\n");
+    const broken = messageOf(
+      "From: a@example.com\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/plain\n\nnever closed\n",
+    );
     const result = await run("log.info(mail.defects.join()); log.info((await mail.text()).trim());", broken);
     expect(result.fault).toBeNull();
     expect(result.log.map(({ text }) => text)).toEqual(["The multipart/mixed is not closed", "never closed"]);
@@ -126,16 +159,40 @@ describe("Mail, reading", () => {
 
 describe("Mail, header edits", () => {
   it.each([
-    ["subject keeps its place", "mail.subject = '[x] ' + mail.subject;", [0, 1, 2, ["Subject", "[x] Grüße and more"], 4, 5, 6, 7]],
-    ["set replaces the first and drops the others", "mail.headers.set('X-TWICE', 'new');", [0, 1, 2, 3, 4, 5, ["X-Twice", "new"]]],
+    [
+      "subject keeps its place",
+      "mail.subject = '[x] ' + mail.subject;",
+      [0, 1, 2, ["Subject", "[x] Grüße and more"], 4, 5, 6, 7],
+    ],
+    [
+      "set replaces the first and drops the others",
+      "mail.headers.set('X-TWICE', 'new');",
+      [0, 1, 2, 3, 4, 5, ["X-Twice", "new"]],
+    ],
     ["set adds where there is none", "mail.headers.set('X-New', '1');", [0, 1, 2, 3, 4, 5, 6, 7, ["X-New", "1"]]],
     ["add is last", "mail.headers.add('Subject', 'again');", [0, 1, 2, 3, 4, 5, 6, 7, ["Subject", "again"]]],
     ["remove takes all", "log.info(mail.headers.remove('x-twice'));", [0, 1, 2, 3, 4, 5]],
-    ["an address in ASCII is quoted where it must", "mail.from = { name: 'Doe, Jane', address: 'jane@example.com' };", [0, ["From", '"Doe, Jane" <jane@example.com>'], 2, 3, 4, 5, 6, 7]],
-    ["a name in other than ASCII is not quoted", `mail.from = 'Müller, "Jörg" <j@example.com>';`, [0, ["From", "Müller Jörg <j@example.com>"], 2, 3, 4, 5, 6, 7]],
-    ["a list", "mail.to = ['a@example.com', { name: 'B', address: 'b@example.com' }];", [0, 1, ["To", "a@example.com, B <b@example.com>"], 3, 4, 5, 6, 7]],
+    [
+      "an address in ASCII is quoted where it must",
+      "mail.from = { name: 'Doe, Jane', address: 'jane@example.com' };",
+      [0, ["From", '"Doe, Jane" <jane@example.com>'], 2, 3, 4, 5, 6, 7],
+    ],
+    [
+      "a name in other than ASCII is not quoted",
+      `mail.from = 'Müller, "Jörg" <j@example.com>';`,
+      [0, ["From", "Müller Jörg <j@example.com>"], 2, 3, 4, 5, 6, 7],
+    ],
+    [
+      "a list",
+      "mail.to = ['a@example.com', { name: 'B', address: 'b@example.com' }];",
+      [0, 1, ["To", "a@example.com, B <b@example.com>"], 3, 4, 5, 6, 7],
+    ],
     ["an empty list removes the field", "mail.to = [];", [0, 1, 3, 4, 5, 6, 7]],
-    ["told to be what it is, a field stays", "mail.subject = mail.subject; mail.headers.set('Message-ID', '<1@example.com>');", undefined],
+    [
+      "told to be what it is, a field stays",
+      "mail.subject = mail.subject; mail.headers.set('Message-ID', '<1@example.com>');",
+      undefined,
+    ],
   ])("%s", async (_why, body, expected) => {
     const result = await run(body);
     expect(result.fault).toBeNull();
@@ -143,17 +200,43 @@ describe("Mail, header edits", () => {
   });
 
   it("shows a script its own edits", async () => {
-    expect(await logOf("mail.subject = 'new'; mail.headers.add('X-A', 'ä'); log.info(mail.subject, mail.headers.get('x-a'));")).toEqual(["new ä"]);
+    expect(
+      await logOf(
+        "mail.subject = 'new'; mail.headers.add('X-A', 'ä'); log.info(mail.subject, mail.headers.get('x-a'));",
+      ),
+    ).toEqual(["new ä"]);
+  });
+});
+
+describe("Mail, addresses", () => {
+  it("survive the way into the message: names in any script, several in a list", async () => {
+    const names = ["Jörg", "Müller & Söhne", "Doe, Jane", 'The "Boss"', "張 偉", ""];
+    const list = names.map((name, i) => ({ name, address: `a${i}@example.com` }));
+    const result = await run(`mail.to = ${JSON.stringify(list)};`);
+    const [name, value] = result.effects.fields![2] as [string, string];
+    const octets = Buffer.concat([createField(name, value).octets, messageOf("\n")]);
+    expect(octets.every((octet) => octet < 0x80)).toBe(true);
+    expect(await logOf("log.info(mail.to.map((a) => [a.name, a.address]));", octets)).toEqual([
+      JSON.stringify(list.map((one) => [one.name, one.address])),
+    ]);
   });
 });
 
 describe("Mail, envelope", () => {
   it.each([
-    ["add", "mail.envelope.add('three@example.net');", { to: ["one@example.org", "two@example.org", "three@example.net"] }],
+    [
+      "add",
+      "mail.envelope.add('three@example.net');",
+      { to: ["one@example.org", "two@example.org", "three@example.net"] },
+    ],
     ["add what is there", "mail.envelope.add('ONE@example.org');", {}],
     ["remove", "log.info(mail.envelope.remove('ONE@EXAMPLE.ORG'));", { to: ["two@example.org"] }],
     ["remove what is not there", "log.info(mail.envelope.remove('x@example.org'));", {}],
-    ["replace by several", "mail.envelope.replace('one@example.org', 'a@example.net', 'two@example.org');", { to: ["a@example.net", "two@example.org"] }],
+    [
+      "replace by several",
+      "mail.envelope.replace('one@example.org', 'a@example.net', 'two@example.org');",
+      { to: ["a@example.net", "two@example.org"] },
+    ],
     ["redirect", "mail.envelope.redirect('all@example.net', 'ALL@example.net');", { to: ["all@example.net"] }],
     ["null reverse-path", "mail.envelope.from = null;", { from: null }],
     ["another reverse-path", "mail.envelope.from = 'x@example.net';", { from: "x@example.net" }],
@@ -168,7 +251,11 @@ describe("Mail, verdicts", () => {
   it.each([
     ["none", "", { kind: "proceed", settled: false }],
     ["refuse", "mail.refuse('No');", { kind: "refuse", text: "No" }],
-    ["refuse with code and status", "mail.refuse('No', { code: 554, status: '5.7.26' });", { kind: "refuse", text: "No", code: 554, status: "5.7.26" }],
+    [
+      "refuse with code and status",
+      "mail.refuse('No', { code: 554, status: '5.7.26' });",
+      { kind: "refuse", text: "No", code: 554, status: "5.7.26" },
+    ],
     ["defer", "mail.defer('Later', { code: 450 });", { kind: "defer", text: "Later", code: 450 }],
     ["discard", "mail.discard('spam');", { kind: "discard", reason: "spam" }],
     ["quarantine", "mail.quarantine('odd');", { kind: "quarantine", reason: "odd" }],
@@ -198,14 +285,39 @@ describe("Mail, what is not allowed", () => {
     ["refuse with a 4 status", "mail.refuse('a', { status: '4.7.1' });", "script.action-invalid", "status"],
     ["two verdicts", "mail.refuse('a'); mail.discard('b');", "script.action-invalid", "one is all"],
     ["a verdict and settle", "mail.settle(); mail.refuse('b');", "script.action-invalid", "one is all"],
-    ["two verdicts, caught", "mail.refuse('a'); try { mail.refuse('b'); } catch {}", "script.action-invalid", "one is all"],
+    [
+      "two verdicts, caught",
+      "mail.refuse('a'); try { mail.refuse('b'); } catch {}",
+      "script.action-invalid",
+      "one is all",
+    ],
     ["no address", "mail.envelope.add('nobody');", "script.action-invalid", "no address"],
-    ["an address with CRLF", "mail.envelope.add('a@b.example\\r\\nRCPT TO:<x@y>');", "script.action-invalid", "no address"],
+    [
+      "an address with CRLF",
+      "mail.envelope.add('a@b.example\\r\\nRCPT TO:<x@y>');",
+      "script.action-invalid",
+      "no address",
+    ],
     ["an address with a space", "mail.envelope.redirect('a b@example.com');", "script.action-invalid", "no address"],
-    ["CRLF in a display name", "mail.from = { name: 'a\\r\\nBcc: x', address: 'a@example.com' };", "script.action-invalid", "one line"],
+    [
+      "CRLF in a display name",
+      "mail.from = { name: 'a\\r\\nBcc: x', address: 'a@example.com' };",
+      "script.action-invalid",
+      "one line",
+    ],
     ["NUL in appended text", "await mail.appendText('a\\0');", "script.action-invalid", "control"],
-    ["an edit too many", "for (let i = 0; i < 1001; i++) mail.headers.add('X-A', String(i));", "script.action-limit", "1000"],
-    ["edits too large", "for (let i = 0; i < 40; i++) mail.headers.add('X-A', 'abcd '.repeat(7000));", "script.action-limit", "octets"],
+    [
+      "an edit too many",
+      "for (let i = 0; i < 1001; i++) mail.headers.add('X-A', String(i));",
+      "script.action-limit",
+      "1000",
+    ],
+    [
+      "edits too large",
+      "for (let i = 0; i < 40; i++) mail.headers.add('X-A', 'abcd '.repeat(7000));",
+      "script.action-limit",
+      "octets",
+    ],
     ["writing what is read only", "mail.id = 'x';", "script.threw", "only a getter"],
     ["a misspelt property", "mail.subjct = 'x';", "script.threw", "not extensible"],
     ["a list is frozen", "mail.envelope.to.push('x@example.com');", "script.threw", "not extensible"],
@@ -221,7 +333,9 @@ describe("Mail, what is not allowed", () => {
   });
 
   it("takes a thousand edits, the longest name, the longest word and the longest reply", async () => {
-    expect((await run("for (let i = 0; i < 1000; i++) mail.headers.add('X-A', String(i));")).effects.fields).toHaveLength(1008);
+    expect(
+      (await run("for (let i = 0; i < 1000; i++) mail.headers.add('X-A', String(i));")).effects.fields,
+    ).toHaveLength(1008);
     expect((await run("mail.headers.add('x'.repeat(76), 'x'.repeat(900));")).fault).toBeNull();
     expect((await run("mail.refuse('ä'.repeat(240));")).fault).toBeNull();
   });
@@ -229,7 +343,9 @@ describe("Mail, what is not allowed", () => {
 
 describe("Log", () => {
   it("joins words, writes objects as JSON, and has console write there too", async () => {
-    const result = await run("log.warn('a', 1, { b: [2] }, null); console.log('from console'); console.error(new TypeError('bad'));");
+    const result = await run(
+      "log.warn('a', 1, { b: [2] }, null); console.log('from console'); console.error(new TypeError('bad'));",
+    );
     expect(result.log.map(({ level, text }) => [level, text])).toEqual([
       ["warn", 'a 1 {"b":[2]} null'],
       ["info", "from console"],
@@ -240,7 +356,10 @@ describe("Log", () => {
   it("cuts what is over its limits and says so", async () => {
     const result = await run("for (let i = 0; i < 500; i++) log.info(i); ");
     expect(result.log).toHaveLength(101);
-    expect(result.log.at(-1)).toMatchObject({ level: "warn", text: "More than 100 log lines in one run: the others are not shown" });
+    expect(result.log.at(-1)).toMatchObject({
+      level: "warn",
+      text: "More than 100 log lines in one run: the others are not shown",
+    });
     const long = await run("log.info('ä'.repeat(5000));");
     expect(long.log[0]!.text).toBe(`${"ä".repeat(1000)}…`);
   });
@@ -264,7 +383,9 @@ describe("Attachment.remove", () => {
   it("cuts the part and leaves every other octet", async () => {
     const result = await run("mail.attachments[0].remove(); log.info(mail.attachments.length);", mixed);
     expect(result.fault).toBeNull();
-    expect(result.effects.parts).toEqual([{ op: "remove", part: "2", contentType: "application/pdf", fileName: "grün.pdf" }]);
+    expect(result.effects.parts).toEqual([
+      { op: "remove", part: "2", contentType: "application/pdf", fileName: "grün.pdf" },
+    ]);
     const text = mixed.toString("latin1");
     const from = text.indexOf("--b1\r\nContent-Type: application/pdf");
     const to = text.indexOf("--b1\r\nContent-Type: image/png");
@@ -272,23 +393,36 @@ describe("Attachment.remove", () => {
   });
 
   it("leaves an empty text where nothing else is left", async () => {
-    const only = messageOf("From: a@example.com\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: application/zip\n\nPK\n--x--\n");
+    const only = messageOf(
+      "From: a@example.com\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: application/zip\n\nPK\n--x--\n",
+    );
     const result = await run("for (const a of mail.attachments) a.remove();", only);
-    expect(applied(only, result).toString()).toBe(messageOf("From: a@example.com\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/plain; charset=us-ascii\n\n\n--x--\n").toString());
+    expect(applied(only, result).toString()).toBe(
+      messageOf(
+        "From: a@example.com\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/plain; charset=us-ascii\n\n\n--x--\n",
+      ).toString(),
+    );
   });
 
   it("empties a message that is the attachment", async () => {
-    const single = messageOf("From: a@example.com\nContent-Type: application/zip; name=a.zip\nContent-Transfer-Encoding: base64\n\nUEsDBA==\n");
+    const single = messageOf(
+      "From: a@example.com\nContent-Type: application/zip; name=a.zip\nContent-Transfer-Encoding: base64\n\nUEsDBA==\n",
+    );
     const result = await run("log.info(mail.attachments[0].fileName); mail.attachments[0].remove();", single);
     expect(result.effects.fields).toEqual([0, ["Content-Type", "text/plain; charset=us-ascii"]]);
-    expect(applied(single, result).toString()).toBe("From: a@example.com\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n\r\n");
+    expect(applied(single, result).toString()).toBe(
+      "From: a@example.com\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n\r\n",
+    );
   });
 
   it("lists what is inside of an attached message, and takes it out of there", async () => {
     const forwarded = messageOf(
       "From: a@example.com\nContent-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: text/plain\n\nsee\n--o\nContent-Type: message/rfc822\n\nFrom: b@example.com\nContent-Type: multipart/mixed; boundary=i\n\n--i\nContent-Type: text/plain\n\ninner\n--i\nContent-Type: application/x-msdownload; name=evil.exe\n\nMZ\n--i--\n--o--\n",
     );
-    const result = await run("for (const a of mail.attachments) { log.info(a.part, a.fileName ?? a.contentType); if (/exe$/.test(a.fileName ?? '')) a.remove(); }", forwarded);
+    const result = await run(
+      "for (const a of mail.attachments) { log.info(a.part, a.fileName ?? a.contentType); if (/exe$/.test(a.fileName ?? '')) a.remove(); }",
+      forwarded,
+    );
     expect(result.log.map(({ text }) => text)).toEqual(["2 message/rfc822", "2.2 evil.exe"]);
     const out = applied(forwarded, result).toString();
     expect(out).not.toContain("evil");
@@ -313,25 +447,63 @@ describe("Mail.appendText", () => {
       ["Content-Type", "text/plain; charset=utf-8"],
       ["Content-Transfer-Encoding", "quoted-printable"],
     ]);
-    expect(applied(plain, result).toString().split("\r\n\r\n").slice(1).join("\r\n\r\n")).toBe("Hello\r\n\r\nGr=C3=BC=C3=9Fe\r\n");
+    expect(applied(plain, result).toString().split("\r\n\r\n").slice(1).join("\r\n\r\n")).toBe(
+      "Hello\r\n\r\nGr=C3=BC=C3=9Fe\r\n",
+    );
   });
 
   it("adds to the plain part of a multipart, in that part's encoding", async () => {
     const result = await run(append("größer"), mixed);
-    expect(applied(mixed, result).toString()).toBe(mixed.toString().replace("Gr=C3=BC=C3=9Fe", "Gr=C3=BC=C3=9Fe\r\n\r\ngr=C3=B6=C3=9Fer"));
+    expect(applied(mixed, result).toString()).toBe(
+      mixed.toString().replace("Gr=C3=BC=C3=9Fe", "Gr=C3=BC=C3=9Fe\r\n\r\ngr=C3=B6=C3=9Fer"),
+    );
   });
 
   it.each([
-    ["Latin-1 becomes UTF-8", "Content-Type: text/plain; charset=iso-8859-1; format=flowed\nContent-Transfer-Encoding: 8bit", Buffer.from("caf\xe9", "latin1"), "ÿ", "café\r\n\r\nÿ", "text/plain; charset=utf-8; format=flowed"],
-    ["base64 stays base64", "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64", Buffer.from(Buffer.from("gr\u00fcn").toString("base64")), "ä", "grün\r\n\r\nä", "text/plain; charset=utf-8"],
-    ["8bit UTF-8 stays as it is", "Content-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit", Buffer.from("grün"), "ä", "grün\r\n\r\nä", "text/plain; charset=UTF-8"],
-    ["a line of 999 needs an encoding", "Content-Type: text/plain", Buffer.from("x"), "y".repeat(999), `x\r\n\r\n${"y".repeat(999)}`, "text/plain; charset=utf-8"],
+    [
+      "Latin-1 becomes UTF-8",
+      "Content-Type: text/plain; charset=iso-8859-1; format=flowed\nContent-Transfer-Encoding: 8bit",
+      Buffer.from("caf\xe9", "latin1"),
+      "ÿ",
+      "café\r\n\r\nÿ",
+      "text/plain; charset=utf-8; format=flowed",
+    ],
+    [
+      "base64 stays base64",
+      "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64",
+      Buffer.from(Buffer.from("gr\u00fcn").toString("base64")),
+      "ä",
+      "grün\r\n\r\nä",
+      "text/plain; charset=utf-8",
+    ],
+    [
+      "8bit UTF-8 stays as it is",
+      "Content-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit",
+      Buffer.from("grün"),
+      "ä",
+      "grün\r\n\r\nä",
+      "text/plain; charset=UTF-8",
+    ],
+    [
+      "a line of 999 needs an encoding",
+      "Content-Type: text/plain",
+      Buffer.from("x"),
+      "y".repeat(999),
+      `x\r\n\r\n${"y".repeat(999)}`,
+      "text/plain; charset=utf-8",
+    ],
   ])("%s", async (_why, head, body, text, expected, type) => {
-    const octets = Buffer.concat([messageOf(`From: a@example.com\nContent-Type: multipart/mixed; boundary=z\n\n--z\n${head}\n\n`), body, messageOf("\n--z--\n")]);
+    const octets = Buffer.concat([
+      messageOf(`From: a@example.com\nContent-Type: multipart/mixed; boundary=z\n\n--z\n${head}\n\n`),
+      body,
+      messageOf("\n--z--\n"),
+    ]);
     const result = await run(append(text), octets);
     expect(result.log[0]!.text).toBe("true");
     const out = applied(octets, result);
-    const again = await run("log.info(await mail.text()); log.info((await mail.raw()).length);", out, { limits: { logLineOctetsMax: 4_000 } });
+    const again = await run("log.info(await mail.text()); log.info((await mail.raw()).length);", out, {
+      limits: { logLineOctetsMax: 4_000 },
+    });
     expect(again.log[0]!.text).toBe(expected.replaceAll("\r\n", " ").replace("  ", " "));
     expect(out.toString("latin1")).toContain(type);
     expect(out.toString("latin1").endsWith("\r\n--z--\r\n")).toBe(true);
@@ -340,14 +512,19 @@ describe("Mail.appendText", () => {
   it("adds to a plain part that is empty, and keeps the delimiter on a line of its own", async () => {
     const empty = messageOf("From: a@example.com\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n--x--\n");
     const result = await run(append("Bye"), empty);
-    expect(applied(empty, result).toString()).toBe("From: a@example.com\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nBye\r\n--x--\r\n");
+    expect(applied(empty, result).toString()).toBe(
+      "From: a@example.com\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nBye\r\n--x--\r\n",
+    );
   });
 
   it.each([
     ["no body", "Content-Type: text/plain\n"],
     ["a part without a body", "Content-Type: multipart/mixed; boundary=x\n\n--x\n--x--\n"],
     ["no plain part", "Content-Type: text/html\n\n<p>x</p>\n"],
-    ["signed", "Content-Type: multipart/signed; boundary=x; protocol=\"application/pgp-signature\"\n\n--x\nContent-Type: text/plain\n\nsigned\n--x\nContent-Type: application/pgp-signature\n\nsig\n--x--\n"],
+    [
+      "signed",
+      'Content-Type: multipart/signed; boundary=x; protocol="application/pgp-signature"\n\n--x\nContent-Type: text/plain\n\nsigned\n--x\nContent-Type: application/pgp-signature\n\nsig\n--x--\n',
+    ],
     ["encrypted", "Content-Type: application/pkcs7-mime; name=smime.p7m\n\nx\n"],
     ["PGP in the text", "Content-Type: text/plain\n\n-----BEGIN PGP SIGNED MESSAGE-----\nx\n"],
     ["the text is an attachment", "Content-Type: text/plain\nContent-Disposition: attachment\n\nx\n"],
@@ -361,9 +538,13 @@ describe("Mail.appendText", () => {
 describe("Faults", () => {
   it("say file, line and column of what the author wrote", async () => {
     await folder.write({
-      "lib/check.ts": "export function check(mail: { subject: string }): void {\n  const none: undefined | { x: number } = undefined;\n  none!.x;\n}\n",
+      "lib/check.ts":
+        "export function check(mail: { subject: string }): void {\n  const none: undefined | { x: number } = undefined;\n  none!.x;\n}\n",
     });
-    const script = await folder.compile('import { check } from "./lib/check.ts";\n\nexport const onArrival = (mail) => {\n  check(mail);\n};\n', "outer.ts");
+    const script = await folder.compile(
+      'import { check } from "./lib/check.ts";\n\nexport const onArrival = (mail) => {\n  check(mail);\n};\n',
+      "outer.ts",
+    );
     await sandbox.load(script);
     const { steps } = await runOn(sandbox, plain, [stepOf(script.version)]);
     expect(steps[0]!.fault).toMatchObject({
@@ -371,6 +552,9 @@ describe("Faults", () => {
       message: "TypeError: Cannot read properties of undefined (reading 'x')",
       at: "scripts/lib/check.ts:3:9",
     });
-    expect(steps[0]!.fault!.stack.split("\n")).toEqual(["at check (scripts/lib/check.ts:3:9)", "at onArrival (scripts/outer.ts:4:3)"]);
+    expect(steps[0]!.fault!.stack.split("\n")).toEqual([
+      "at check (scripts/lib/check.ts:3:9)",
+      "at onArrival (scripts/outer.ts:4:3)",
+    ]);
   });
 });

@@ -1,20 +1,50 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodeWords, parseContentField, withCharset } from "../../../sandbox/content-field.ts";
-import { decodeTransfer, encodeBase64, encodeQuotedPrintable, parseTransferEncoding } from "../../../sandbox/transfer-encoding.ts";
+import {
+  decodeTransfer,
+  encodeBase64,
+  encodeQuotedPrintable,
+  parseTransferEncoding,
+} from "../../../sandbox/transfer-encoding.ts";
 
 describe("parseContentField", () => {
   it.each([
     ["plain", "Text/Plain; Charset=UTF-8", "text/plain", { charset: "UTF-8" }],
-    ["quoted, with a semicolon and an escape", 'attachment; filename="a;\\"b\\".txt"', "attachment", { filename: 'a;"b".txt' }],
+    [
+      "quoted, with a semicolon and an escape",
+      'attachment; filename="a;\\"b\\".txt"',
+      "attachment",
+      { filename: 'a;"b".txt' },
+    ],
     ["comments", "text/plain (a (b) \\) c); charset=(x)us-ascii(y)", "text/plain", { charset: "us-ascii" }],
     ["RFC 2231, one piece", "attachment; filename*=utf-8'de'gr%C3%BCn.pdf", "attachment", { filename: "grün.pdf" }],
-    ["RFC 2231, pieces out of order", "attachment; filename*1=\"b.pdf\"; filename*0*=iso-8859-1''%FCa", "attachment", { filename: "üab.pdf" }],
-    ["RFC 2231 beside the plain form", "attachment; filename=old.pdf; filename*=utf-8''new.pdf", "attachment", { filename: "new.pdf" }],
+    [
+      "RFC 2231, pieces out of order",
+      "attachment; filename*1=\"b.pdf\"; filename*0*=iso-8859-1''%FCa",
+      "attachment",
+      { filename: "üab.pdf" },
+    ],
+    [
+      "RFC 2231 beside the plain form",
+      "attachment; filename=old.pdf; filename*=utf-8''new.pdf",
+      "attachment",
+      { filename: "new.pdf" },
+    ],
     ["RFC 2231 up to a gap", "attachment; filename*0=a; filename*2=c", "attachment", { filename: "a" }],
-    ["an encoded word where none belongs", 'attachment; filename="=?utf-8?Q?gr=C3=BCn?="', "attachment", { filename: "grün" }],
+    [
+      "an encoded word where none belongs",
+      'attachment; filename="=?utf-8?Q?gr=C3=BCn?="',
+      "attachment",
+      { filename: "grün" },
+    ],
     ["the first of a name", "text/plain; charset=a; charset=b", "text/plain", { charset: "a" }],
-    ["a name that means something to objects", "text/plain; __proto__=x; constructor=y", "text/plain", { __proto: undefined, constructor: "y" }],
+    [
+      "a name that means something to objects",
+      "text/plain; __proto__=x; constructor=y",
+      "text/plain",
+      { __proto: undefined, constructor: "y" },
+    ],
     ["nothing", "", "", {}],
     ["an open quote", 'a/b; c="d', "a/b", { c: "d" }],
   ])("%s", (_why, text, value, parameters) => {
@@ -33,7 +63,11 @@ describe("parseContentField", () => {
 
 describe("withCharset", () => {
   it.each([
-    ["another", 'text/plain; charset="iso-8859-1"; format=flowed; delsp=yes', "text/plain; charset=utf-8; format=flowed; delsp=yes"],
+    [
+      "another",
+      'text/plain; charset="iso-8859-1"; format=flowed; delsp=yes',
+      "text/plain; charset=utf-8; format=flowed; delsp=yes",
+    ],
     ["none yet", "text/plain", "text/plain; charset=utf-8"],
     ["in the RFC 2231 form", "text/plain; charset*=us-ascii''x", "text/plain; charset=utf-8"],
   ])("%s", (_why, text, expected) => {
@@ -79,9 +113,19 @@ describe("transfer encodings", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 500 }), (octets) => {
         const lines = Buffer.from(octets.filter((octet) => octet !== 0x0a));
-        for (const [encoding, encoded] of [["quoted-printable", encodeQuotedPrintable(lines, "\r\n")], ["base64", encodeBase64(lines, "\r\n")]] as const) {
+        for (const [encoding, encoded] of [
+          ["quoted-printable", encodeQuotedPrintable(lines, "\r\n")],
+          ["base64", encodeBase64(lines, "\r\n")],
+        ] as const) {
           expect(decodeTransfer(encoded, encoding).equals(lines)).toBe(true);
-          expect(Math.max(...encoded.toString("latin1").split("\r\n").map((line) => line.length))).toBeLessThanOrEqual(76);
+          expect(
+            Math.max(
+              ...encoded
+                .toString("latin1")
+                .split("\r\n")
+                .map((line) => line.length),
+            ),
+          ).toBeLessThanOrEqual(76);
           expect(encoded.every((octet) => octet < 0x80)).toBe(true);
         }
       }),

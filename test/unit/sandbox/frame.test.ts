@@ -21,7 +21,10 @@ describe("encodeFrame and FrameDecoder", () => {
           const chunks = at.slice(1).map((end, index) => octets.subarray(at[index], end));
           const decoded = decode(chunks);
           expect(decoded.map(({ head, tail }) => [JSON.stringify(head), tail.toString("hex")])).toEqual(
-            frames.map(([value, tail]) => [JSON.stringify(JSON.parse(JSON.stringify(value))), Buffer.from(tail).toString("hex")]),
+            frames.map(([value, tail]) => [
+              JSON.stringify(JSON.parse(JSON.stringify(value))),
+              Buffer.from(tail).toString("hex"),
+            ]),
           );
         },
       ),

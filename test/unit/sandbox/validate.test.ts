@@ -38,7 +38,22 @@ describe("checkSteps", () => {
   });
 
   it.each([
-    ["every effect", { effects: { from: null, to: ["a@b.example"], fields: [1, 0, ["X-A", "ü\t"]], splices: [[0, 1, 2], [1, 1, 0]], parts: [{ op: "remove", part: "1.2", contentType: "a/b", fileName: "c" }] } }, Buffer.from("ab")],
+    [
+      "every effect",
+      {
+        effects: {
+          from: null,
+          to: ["a@b.example"],
+          fields: [1, 0, ["X-A", "ü\t"]],
+          splices: [
+            [0, 1, 2],
+            [1, 1, 0],
+          ],
+          parts: [{ op: "remove", part: "1.2", contentType: "a/b", fileName: "c" }],
+        },
+      },
+      Buffer.from("ab"),
+    ],
     ["a quoted local part", { effects: { from: '"a b"@c.example' } }],
     ["refuse", { verdict: { kind: "refuse", code: 599, status: "5.1.1", text: "é" } }],
     ["defer", { verdict: { kind: "defer", code: 400, text: "x" } }],
@@ -49,7 +64,17 @@ describe("checkSteps", () => {
   });
 
   it("gives splices their octets, in order", () => {
-    const { effects } = check({ effects: { splices: [[0, 1, 1], [2, 3, 2]] } }, Buffer.from("abc"));
+    const { effects } = check(
+      {
+        effects: {
+          splices: [
+            [0, 1, 1],
+            [2, 3, 2],
+          ],
+        },
+      },
+      Buffer.from("abc"),
+    );
     expect(effects.splices!.map(({ start, end, octets }) => [start, end, Buffer.from(octets).toString()])).toEqual([
       [0, 1, "a"],
       [2, 3, "bc"],
@@ -57,7 +82,11 @@ describe("checkSteps", () => {
   });
 
   it("makes texts for people plain instead of refusing them", () => {
-    const result = check({ log: [{ level: "warn", text: "a\r\n\x1b[1mb", at: 1 }], fault: { ...fault, message: "\x1b]0;x\x07a\nb".padEnd(900, "c"), at: "x\ny", stack: "at a\x1b[0m\nat b" }, defects: ["a\0b"] });
+    const result = check({
+      log: [{ level: "warn", text: "a\r\n\x1b[1mb", at: 1 }],
+      fault: { ...fault, message: "\x1b]0;x\x07a\nb".padEnd(900, "c"), at: "x\ny", stack: "at a\x1b[0m\nat b" },
+      defects: ["a\0b"],
+    });
     expect(result.log[0]!.text).toBe("a b");
     expect(result.fault!.message).toHaveLength(500);
     expect(result.fault).toMatchObject({ at: "x y", stack: "at a\nat b" });
@@ -81,12 +110,35 @@ describe("checkSteps", () => {
     ["too many fields", { effects: { fields: Array(14).fill(["X-A", "a"]) } }],
     ["a splice behind the body", { effects: { splices: [[0, octets.length + 1, 0]] } }],
     ["a splice the wrong way", { effects: { splices: [[2, 1, 0]] } }],
-    ["splices out of order", { effects: { splices: [[2, 3, 0], [0, 1, 0]] } }],
-    ["splices that overlap", { effects: { splices: [[0, 3, 0], [2, 4, 0]] } }],
+    [
+      "splices out of order",
+      {
+        effects: {
+          splices: [
+            [2, 3, 0],
+            [0, 1, 0],
+          ],
+        },
+      },
+    ],
+    [
+      "splices that overlap",
+      {
+        effects: {
+          splices: [
+            [0, 3, 0],
+            [2, 4, 0],
+          ],
+        },
+      },
+    ],
     ["a splice without its octets", { effects: { splices: [[0, 1, 5]] } }],
     ["half a splice", { effects: { splices: [[0, 1]] } }],
     ["a part with a path for a number", { effects: { parts: [{ op: "remove", part: "../x", contentType: "a/b" }] } }],
-    ["a part name with a control character", { effects: { parts: [{ op: "remove", part: "1", contentType: "a/b", fileName: "a\nb" }] } }],
+    [
+      "a part name with a control character",
+      { effects: { parts: [{ op: "remove", part: "1", contentType: "a/b", fileName: "a\nb" }] } },
+    ],
     ["an unknown verdict", { verdict: { kind: "drop" } }],
     ["refuse with a code of 4yz", { verdict: { kind: "refuse", code: 450, text: "x" } }],
     ["refuse with a code that is no number", { verdict: { kind: "refuse", code: "550", text: "x" } }],
@@ -102,7 +154,9 @@ describe("checkSteps", () => {
     ["a fault with effects", { fault, effects: { from: null } }],
     ["a fault with a verdict", { fault, verdict: { kind: "discard", reason: "x" } }],
   ])("refuses %s", (_why, change) => {
-    expect(() => (typeof change === "string" ? checkSteps([change], Buffer.alloc(0), request) : check(change))).toThrow(ProtocolError);
+    expect(() => (typeof change === "string" ? checkSteps([change], Buffer.alloc(0), request) : check(change))).toThrow(
+      ProtocolError,
+    );
   });
 
   it("refuses no results, more than steps, and octets that belong to nothing", () => {
@@ -113,7 +167,9 @@ describe("checkSteps", () => {
 
   it("counts a step's fields from what the step before it left", () => {
     const shrunk = { ...good, effects: { fields: [1] } };
-    expect(() => checkSteps([shrunk, { ...good, effects: { fields: [1] } }], Buffer.alloc(0), request)).toThrow(ProtocolError);
+    expect(() => checkSteps([shrunk, { ...good, effects: { fields: [1] } }], Buffer.alloc(0), request)).toThrow(
+      ProtocolError,
+    );
     expect(checkSteps([shrunk, { ...good, effects: { fields: [0] } }], Buffer.alloc(0), request)).toHaveLength(2);
   });
 
@@ -137,7 +193,16 @@ describe("checkMessage", () => {
     ["need", { t: "need", id: 1 }, true],
     ["at", { t: "at", id: 1, step: 0, parsing: true }, true],
     ["done", { t: "done", id: 1, steps: [] }, true],
-    ["loaded", { t: "loaded", id: 1, exports: { handlers: ["onArrival"], rule: "x", priority: 1, onFault: "defer", enabled: false }, fault: null }, true],
+    [
+      "loaded",
+      {
+        t: "loaded",
+        id: 1,
+        exports: { handlers: ["onArrival"], rule: "x", priority: 1, onFault: "defer", enabled: false },
+        fault: null,
+      },
+      true,
+    ],
     ["not loaded", { t: "loaded", id: 1, exports: null, fault }, true],
     ["nothing", null, false],
     ["a list", [], false],

@@ -23,7 +23,10 @@ const path = (name: string) => join(folder.root, name);
 async function expectTold(expected: { changed?: readonly string[]; removed?: readonly string[] }): Promise<void> {
   await vi.waitFor(
     () => {
-      const told = { changed: new Set(changes.flatMap(({ changed }) => changed)), removed: new Set(changes.flatMap(({ removed }) => removed)) };
+      const told = {
+        changed: new Set(changes.flatMap(({ changed }) => changed)),
+        removed: new Set(changes.flatMap(({ removed }) => removed)),
+      };
       expect({ changed: [...told.changed].sort(), removed: [...told.removed].sort() }).toEqual({
         changed: (expected.changed ?? []).map(path).sort(),
         removed: (expected.removed ?? []).map(path).sort(),
@@ -77,7 +80,14 @@ describe("watchScripts", () => {
   });
 
   it("does not tell of what is no part of a script", async () => {
-    await folder.write({ ".hidden.ts": "1", "notes.txt": "1", "types.d.ts": "1", "a.test/x.ts": "1", "node_modules/p/x.js": "1", "end.ts": "1" });
+    await folder.write({
+      ".hidden.ts": "1",
+      "notes.txt": "1",
+      "types.d.ts": "1",
+      "a.test/x.ts": "1",
+      "node_modules/p/x.js": "1",
+      "end.ts": "1",
+    });
     await expectTold({ changed: ["end.ts"] });
   });
 
