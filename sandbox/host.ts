@@ -4,6 +4,7 @@
  */
 import { encodeFrame } from "./frame.ts";
 import { LoadJob, loadFrame, RunJob } from "./jobs.ts";
+import { OctetBudget } from "./octet-budget.ts";
 import { Pool } from "./pool.ts";
 import {
   type CompiledScript,
@@ -37,11 +38,14 @@ interface Loaded {
 
 const rssMiBMaxDefault = 512;
 const looksMax = 8;
+/** Octets of messages in one process at a time; a process needs several times that. */
+const octetsInFlightMax = 67_108_864;
 
 export class Sandbox {
   readonly #pool: Pool;
   readonly #limits: ScriptLimits;
   readonly #scripts = new Map<string, Loaded>();
+  readonly #octetBudget: OctetBudget;
   #closed = false;
 
   /** Resolves when every process is ready. Rejects where one cannot be started. */
@@ -58,8 +62,10 @@ export class Sandbox {
 
   private constructor(options: SandboxOptions) {
     this.#limits = { ...defaultLimits, ...options.limits };
+    const processes = Math.max(1, options.processes);
+    this.#octetBudget = new OctetBudget(processes * octetsInFlightMax);
     this.#pool = new Pool({
-      processes: Math.max(1, options.processes),
+      processes,
       rssMiBMax: options.rssMiBMax ?? rssMiBMaxDefault,
       childFile: options.childFile,
       onNotice: options.onNotice ?? (() => {}),
@@ -116,11 +122,20 @@ export class Sandbox {
       .map(({ version }) => this.#scripts.get(version))
       .filter((loaded) => loaded !== undefined);
     for (const loaded of scripts) loaded.runs++;
+    const { size } = request.mail;
+    let taken = false;
+    // Once for a run, however often its process has to be given them anew.
+    const octets = async () => {
+      if (!taken) await this.#octetBudget.take(size);
+      taken = true;
+      return request.octets();
+    };
     try {
-      const octets = scripts.some(({ looks }) => looks > 0) ? await request.octets() : undefined;
+      const atOnce = scripts.some(({ looks }) => looks > 0) ? await octets() : undefined;
       this.#assertOpen();
-      return await this.#submit(request, octets);
+      return await this.#submit({ ...request, octets }, atOnce);
     } finally {
+      if (taken) this.#octetBudget.giveBack(size);
       for (const loaded of scripts) {
         loaded.runs--;
         this.#forgetWhenIdle(loaded.script.version, loaded);

@@ -22,7 +22,7 @@ export interface ViewParts {
   readonly dispatcher: Dispatcher;
   readonly registry: ScriptRegistry;
   readonly queue: Queue;
-  readonly spool: Pick<Spool, "counts" | "find">;
+  readonly spool: Pick<Spool, "counts" | "failing">;
   readonly metrics: Metrics;
   readonly facts: { readonly startedAt: number; readonly configFile: string | null; readonly config: Config };
   readonly listeners: readonly ListenerView[];
@@ -71,6 +71,8 @@ export function createServerView(
       const reasons: string[] = [];
       if (draining()) reasons.push("The server is stopping.");
       if (listeners.length < facts.config.listeners.length) reasons.push("Not every listener is up yet.");
+      const failing = spool.failing();
+      if (failing !== null) reasons.push(`The last message could not be taken: ${failing}.`);
       return { ready: reasons.length === 0, reasons };
     },
     async metrics() {

@@ -61,7 +61,11 @@ export const configTable = section("", {
         "`mx` takes mail for our domains from anybody; `submission` takes mail to anywhere from users who logged in.",
       ),
       engine: option(choice("engine", ["library"]), "library", "SMTP engine of the listener."),
-      line_ends: option(choice("way", ["refuse", "normalize"]), "refuse", "Mail data with a bare CR or LF: `refuse` answers 550, `normalize` makes CRLF of them."),
+      line_ends: option(
+        choice("way", ["refuse", "normalize"]),
+        "refuse",
+        "Mail data with a bare CR or LF: `refuse` answers 550, `normalize` makes CRLF of them.",
+      ),
       tls: optionalSection("Certificate for STARTTLS. Without this section the listener offers none.", {
         cert: pathOption(required(path("a file"), "Certificate chain, PEM.")),
         key: pathOption(required(path("a file"), "Private key, PEM.")),

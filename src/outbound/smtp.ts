@@ -1,5 +1,5 @@
 /** Delivery over SMTP to one next hop: transactions in, an outcome for each recipient out. RFC 5321 §4.5.4, RFC 3463. */
-import { isAscii, isUtf8 } from "node:buffer";
+import { isAscii } from "node:buffer";
 import { formatMailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
 import type { Reply } from "../mail/status.ts";

@@ -71,6 +71,7 @@ export function createMemorySpool(): Spool {
       row.recipients = recipients;
       if (!recipients.some((recipient) => recipient.state === "queued")) rows.delete(messageId);
     },
+    failing: () => null,
     counts() {
       let recipients = 0;
       for (const row of rows.values())

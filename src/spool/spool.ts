@@ -78,6 +78,8 @@ export interface Spool {
   record(messageId: string, updates: readonly RecipientUpdate[], reports?: readonly Message[]): Promise<void>;
   /** What is in custody now. */
   counts(): SpoolCounts;
+  /** Why the last message could not be taken, where that is less than half a minute ago; else null. */
+  failing(): string | null;
   /** Waits for what is under way and lets go of every file. Later calls throw `spool.closed`. */
   close(): Promise<void>;
 }

@@ -18,6 +18,9 @@ import { decodeMessage, encodeMessage, type StoredMessage } from "./stored-messa
 const batchOperationsMax = 512;
 const batchOctetsMax = 32 * 1024 * 1024;
 
+/** So long a failure counts: a server that is called unready gets no mail, and without mail it would not find out that it is well again. */
+const failingMs = 30_000;
+
 interface Waiting {
   readonly operation: Operation;
   readonly pieces: readonly Buffer[];
@@ -56,6 +59,7 @@ export async function openSqliteSpool(options: {
     durationMs: Math.round(clock.monotonicMs() - startedMs),
   });
 
+  let failure: { readonly reason: string; readonly atMs: number } | undefined;
   /** Files that are finished and no message's yet. */
   const unclaimed = new Set<string>();
 
@@ -107,12 +111,18 @@ export async function openSqliteSpool(options: {
   return {
     createBody,
     async accept(messages, nextAttemptAt) {
-      database.checkOpen("accept a message");
-      await take(messages, (stored) => ({
-        kind: "accept",
-        messages: stored,
-        nextAttemptAt: Math.round(nextAttemptAt),
-      }));
+      try {
+        database.checkOpen("accept a message");
+        await take(messages, (stored) => ({
+          kind: "accept",
+          messages: stored,
+          nextAttemptAt: Math.round(nextAttemptAt),
+        }));
+        failure = undefined;
+      } catch (error) {
+        failure = { reason: describeThrown(error), atMs: clock.monotonicMs() };
+        throw error;
+      }
     },
     async load(messageId) {
       const loaded = (await database.ask({ kind: "load", messageId })) as LoadedMessage | undefined;
@@ -130,6 +140,7 @@ export async function openSqliteSpool(options: {
       await take(reports, (stored) => ({ kind: "record", messageId, updates: rounded, reports: stored }));
     },
     counts: database.counts,
+    failing: () => (failure && clock.monotonicMs() - failure.atMs < failingMs ? failure.reason : null),
     close: database.close,
   };
 }

@@ -8,12 +8,12 @@ import { formatLife, lifeOf } from "./audit.ts";
 
 const id = "01KB2C3D4E5F6G7H";
 const log = [
-  { time: "t1", level: "info", event: "session.opened", sessionId: "S1", ip: "192.0.2.1" },
-  { time: "t2", level: "info", event: "message.accepted", sessionId: "S1", messageId: id, sizeOctets: 12 },
-  { time: "t3", level: "info", event: "message.accepted", sessionId: "S1", messageId: "another" },
-  { time: "t4", level: "info", event: "session.opened", sessionId: "S2" },
-  { time: "t5", level: "info", event: "message.delivered", messageId: id, to: ["ada@example.test"] },
-  { time: "t6", level: "info", event: "session.closed", sessionId: "S1" },
+  { time: "t1", level: "info", event: "session.opened", session: "S1", ip: "192.0.2.1" },
+  { time: "t2", level: "info", event: "message.accepted", session: "S1", message: id, sizeOctets: 12 },
+  { time: "t3", level: "info", event: "message.accepted", session: "S1", message: "another" },
+  { time: "t4", level: "info", event: "session.opened", session: "S2" },
+  { time: "t5", level: "info", event: "message.delivered", message: id, to: ["ada@example.test"] },
+  { time: "t6", level: "info", event: "session.closed", session: "S1" },
 ];
 const folder = mkdtempSync(join(tmpdir(), "onarrival-audit-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -27,7 +27,7 @@ test("lifeOf of a session's id gives all that happened in it", () => {
 });
 
 test("formatLife shows time, event and facts in columns", () => {
-  expect(formatLife(lifeOf(log, "S2"))).toBe("t4  info   session.opened  sessionId=S2");
+  expect(formatLife(lifeOf(log, "S2"))).toBe("t4  info   session.opened  session=S2");
 });
 
 test("audit.ts prints the life, and says with exit status 1 that an id is unknown", () => {

@@ -17,11 +17,9 @@ export interface LifeLine {
 export function lifeOf(log: readonly LogLine[], id: string): LifeLine[] {
   const own = log.filter((line) => mentions(line, id));
   const sessions = new Set(
-    own.map((line) => line.sessionId).filter((session) => typeof session === "string" && session !== id),
+    own.map((line) => line.session).filter((session) => typeof session === "string" && session !== id),
   );
-  const lines = log.filter(
-    (line) => own.includes(line) || (sessions.has(sessionOf(line)) && !isAboutAnother(line, id)),
-  );
+  const lines = log.filter((line) => own.includes(line) || (sessions.has(line.session) && !isAboutAnother(line, id)));
   return lines.map((line) => {
     const { time, level, event, ...facts } = line;
     return {
@@ -49,12 +47,7 @@ function mentions(line: LogLine, id: string): boolean {
 
 /** A session carries several messages; what is said of the others is not part of this life. */
 function isAboutAnother(line: LogLine, id: string): boolean {
-  const message = line.message ?? line.messageId;
-  return typeof message === "string" && message !== id;
-}
-
-function sessionOf(line: LogLine): unknown {
-  return line.session ?? line.sessionId;
+  return typeof line.message === "string" && line.message !== id;
 }
 
 if (import.meta.main) {

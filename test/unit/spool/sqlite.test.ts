@@ -316,12 +316,14 @@ describe("openSqliteSpool: a disk that is full", () => {
       );
     }
     expect(fault).toMatchObject({ code: "spool.full" });
+    expect(spool.failing()).toMatch(/full/);
     expect(taken.length).toBeGreaterThan(3);
     expect((await spool.list()).map(({ messageId }) => messageId).sort()).toEqual(taken.map(({ id }) => id).sort());
     // What is there can still be read, and goes on once there is space.
     expect((await spool.load(taken[0]!.id))!.sizeOctets).toBe(taken[0]!.sizeOctets);
     spawnSync("mount", ["-o", "remount,size=12m", disk.path]);
     await spool.accept([createSampleMessage()], 0);
+    expect(spool.failing()).toBeNull();
     await spool.record(taken[0]!.id, [delivered]);
     expect(spool.counts().messages).toBe(taken.length);
   });
