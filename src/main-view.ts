@@ -10,7 +10,7 @@ import type {
 import type { Config } from "./config/schema.ts";
 import { type Binding, priorityDefault } from "./events/binding.ts";
 import type { Dispatcher } from "./events/dispatcher.ts";
-import { eventNames } from "./events/event.ts";
+import { eventNames } from "./events/event-table.ts";
 import { formatMailbox } from "./mail/mailbox.ts";
 import type { Metrics } from "./platform/metrics.ts";
 import type { Queue } from "./queue/queue.ts";

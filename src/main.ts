@@ -14,7 +14,7 @@ import type { LoadedConfig } from "./config/load.ts";
 import type { Config, ListenerConfig } from "./config/schema.ts";
 import { type Binding, priorityDefault } from "./events/binding.ts";
 import { Dispatcher } from "./events/dispatcher.ts";
-import { eventNames, eventTable } from "./events/event.ts";
+import { eventNames, eventTable } from "./events/event-table.ts";
 import { startLibraryListener } from "./inbound/library-engine.ts";
 import type { Listener, ListenerOptions } from "./inbound/listener.ts";
 import { Reception } from "./inbound/reception.ts";

@@ -2,7 +2,7 @@
 import { isIP } from "node:net";
 import type { Config } from "../config/schema.ts";
 import { nearestWord } from "../config/value.ts";
-import { eventNames, eventTable, isEventName } from "../events/event.ts";
+import { eventNames, eventTable, isEventName } from "../events/event-table.ts";
 import { parseForwardPath, parseReversePath } from "../mail/path.ts";
 import { describeThrown } from "../platform/fault.ts";
 import { UsageError } from "./failure.ts";

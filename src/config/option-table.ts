@@ -5,7 +5,7 @@
  */
 import { availableParallelism, hostname as machineName } from "node:os";
 import { onFaults, priorityDefault, priorityMax } from "../events/binding.ts";
-import { eventNames } from "../events/event.ts";
+import { eventNames } from "../events/event-table.ts";
 import { normalizeDomain } from "../mail/mailbox.ts";
 import { option, optional, optionalSection, pathOption, required, section, sectionList } from "./option.ts";
 import {

@@ -1,6 +1,7 @@
 /** Bindings: which sink or script answers which event, when, and what happens when it fails. One ordered list per event. */
 import { Fault } from "../platform/fault.ts";
-import { type EventName, eventTable } from "./event.ts";
+import type { EventName } from "./event.ts";
+import { eventTable } from "./event-table.ts";
 import type { Rule } from "./rule.ts";
 import type { AnyHandler } from "./sink.ts";
 

@@ -10,11 +10,13 @@ import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import { type Binding, checkBinding, compareBindings } from "./binding.ts";
 import { Breaker, type BreakerLimits, type BreakerState } from "./breaker.ts";
-import { type AskName, type EventName, eventTable, type SubjectOf, type TellName } from "./event.ts";
+import type { AskName, EventName, SubjectOf, TellName } from "./event.ts";
+import { eventTable } from "./event-table.ts";
+import { onFaultVerdict } from "./on-fault.ts";
 import type { RuleFacts } from "./rule.ts";
 import { messageFacts, ruleFacts } from "./rule-facts.ts";
 import type { SinkContext } from "./sink.ts";
-import { defer, proceed, quarantine, refuse, settle, type Verdict } from "./verdict.ts";
+import { proceed, settle, type Verdict } from "./verdict.ts";
 
 /** A script to run on a message, with the recipients that met its rule. */
 export interface ScriptStep {
@@ -381,24 +383,4 @@ function asFault(error: unknown): Fault {
 
 function by(binding: Binding, verdict: Verdict): Verdict {
   return verdict.kind === "proceed" ? verdict : { ...verdict, by: binding.id };
-}
-
-/** What a fault means, in words that do not tell the client which policy failed. */
-function onFaultVerdict(event: AskName, binding: Binding): Verdict {
-  const allowed = eventTable[event].verdicts;
-  switch (binding.onFault) {
-    case "proceed":
-      return proceed;
-    case "quarantine":
-      if (allowed.includes("quarantine")) return quarantine(`${binding.name} failed`);
-      break;
-    case "refuse":
-      if (allowed.includes("refuse")) return refuse("The message cannot be processed", { code: 550, status: "5.3.0" });
-      break;
-    case "defer":
-      break;
-  }
-  return allowed.includes("defer")
-    ? defer("Temporary problem, please try again later", { code: 451, status: "4.3.0" })
-    : proceed;
 }

@@ -6,7 +6,8 @@
 import type { Header } from "../mail/header.ts";
 import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
 import { formatReversePath, type ReversePath } from "../mail/path.ts";
-import { type EventName, eventTable } from "./event.ts";
+import type { EventName } from "./event.ts";
+import { eventTable } from "./event-table.ts";
 import { compileGlob, compileHostGlob, foldCase, foldHost, type Glob, matchesGlob } from "./glob.ts";
 import {
   type ClientPattern,

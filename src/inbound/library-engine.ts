@@ -17,9 +17,10 @@ import { formatReply } from "../mail/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
+import type { Answer } from "./answer.ts";
 import type { Listener, ListenerOptions } from "./listener.ts";
 import type { MailDataReceiver } from "./mail-data.ts";
-import type { Answer, Reception } from "./reception.ts";
+import type { Reception } from "./reception.ts";
 import { InboundSession } from "./session.ts";
 
 /** Command lines up to this length are taken; RFC 5321 §4.5.3.1.4 asks for 512, extensions and AUTH for more (RFC 4954 §4). */

@@ -17,12 +17,23 @@ import { createId } from "../mail/ids.ts";
 import { formatMailbox, type Mailbox, sameMailbox } from "../mail/mailbox.ts";
 import { Message } from "../mail/message.ts";
 import { formatReversePath, parseForwardPath, parseReversePath, type ReversePath } from "../mail/path.ts";
-import type { Reply } from "../mail/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import type { BadMail } from "../spool/badmail.ts";
 import type { Spool } from "../spool/spool.ts";
+import {
+  type Answer,
+  answerOf,
+  needsUtf8,
+  no,
+  noUtf8,
+  objection,
+  ok,
+  queued,
+  spoolFault,
+  syntaxAnswer,
+} from "./answer.ts";
 import type { ListenerOptions } from "./listener.ts";
 import { headerOctetsMax, MailDataReceiver, type ReceivedMail } from "./mail-data.ts";
 import { type InboundSession, InboundTransaction } from "./session.ts";
@@ -43,16 +54,6 @@ export interface ReceptionOptions {
   readonly count?: (result: ArrivalResult, sizeOctets: number) => void;
   readonly countSession?: () => void;
 }
-
-/** A reply, and whether the connection ends with it. */
-export interface Answer extends Reply {
-  readonly close: boolean;
-}
-
-const ok = (text: string, status: string): Answer => ({ code: 250, status, text, close: false });
-const no = (code: number, status: string, text: string, close = false): Answer => ({ code, status, text, close });
-
-const noUtf8 = no(553, "5.6.7", "An address with characters beyond ASCII needs SMTPUTF8");
 
 export class Reception {
   readonly #options: ReceptionOptions;
@@ -366,58 +367,5 @@ export class Reception {
       at: this.#options.clock.now(),
       facts,
     });
-  }
-}
-
-function queued(messageId: string): Answer {
-  return ok(`queued as ${messageId}`, "2.0.0");
-}
-
-/** The reply a verdict stands for; null where there is no objection. */
-function objection(verdict: Verdict): Answer | null {
-  switch (verdict.kind) {
-    case "refuse":
-    case "defer":
-      return no(verdict.code, verdict.status, verdict.text);
-    case "drop":
-      return no(verdict.code, verdict.status, verdict.text, true);
-    default:
-      return null;
-  }
-}
-
-/** RFC 6531 §3.3. A domain is ASCII in our form, whatever the client wrote. */
-function needsUtf8(path: ReversePath): boolean {
-  return path !== null && /[^\x00-\x7f]/.test(path.localPart);
-}
-
-function syntaxAnswer(error: unknown, status: string, text: string): Answer {
-  if (!(error instanceof Fault)) throw error;
-  return error.code.endsWith("too-long") ? no(501, status, "The path is too long") : no(501, status, text);
-}
-
-function spoolFault(error: unknown): Fault {
-  if (error instanceof Fault) return error;
-  const code = (error as NodeJS.ErrnoException | null)?.code;
-  return code === "ENOSPC" || code === "EDQUOT"
-    ? new Fault("spool.full", "Cannot keep the message: the disk is full", { cause: error })
-    : new Fault("spool.failed", "Cannot keep the message", { cause: error });
-}
-
-/** What a client hears of a fault at end of data: generic words, RELIABILITY P1's codes. */
-function answerOf(error: unknown): Answer {
-  switch (error instanceof Fault ? error.code : undefined) {
-    case "message.too-large":
-      return no(552, "5.3.4", "The message is too large");
-    case "message.header-too-large":
-      return no(552, "5.3.4", "The header of the message is too large");
-    case "message.bare-line-end":
-      return no(550, "5.6.0", "The message holds a bare CR or LF");
-    case "message.nul":
-      return no(550, "5.6.0", "The message holds a NUL");
-    case "spool.full":
-      return no(452, "4.3.1", "Not enough room, please try again later");
-    default:
-      return no(451, "4.3.0", "Temporary problem, please try again later");
   }
 }

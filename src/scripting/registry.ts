@@ -14,7 +14,7 @@ import {
 } from "../../sandbox/protocol.ts";
 import { listScripts, watchScripts } from "../../sandbox/watch.ts";
 import { type Binding, type OnFault, onFaults, priorityDefault } from "../events/binding.ts";
-import { isEventName } from "../events/event.ts";
+import { isEventName } from "../events/event-table.ts";
 import { parseRule, type Rule } from "../events/rule.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";

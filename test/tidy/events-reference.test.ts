@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { eventNames, eventTable } from "../../src/events/event.ts";
+import { eventNames, eventTable } from "../../src/events/event-table.ts";
 import { eventsPage, renderEventsPage } from "./events-reference.ts";
 
 test("docs/events.md is what the event table says; else run `node test/tidy/events-reference.ts --write`", () => {

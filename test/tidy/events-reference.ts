@@ -4,7 +4,8 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { type EventFacts, type EventName, eventNames, eventTable } from "../../src/events/event.ts";
+import type { EventName } from "../../src/events/event.ts";
+import { type EventFacts, eventNames, eventTable } from "../../src/events/event-table.ts";
 import { trackCodes } from "../../src/events/subject.ts";
 
 const root = resolve(import.meta.dirname, "../..");
