@@ -8,6 +8,7 @@ export default defineConfig({
     pool: "forks",
     // A test that was left alone, or a suite without tests, must not look like success.
     allowOnly: false,
+    maxWorkers: 2,
     passWithNoTests: false,
     testTimeout: 20_000,
     hookTimeout: 20_000,

@@ -17,6 +17,8 @@ const decoder = new FrameDecoder({ headOctetsMax: 67_108_864, octetsMax });
 const isolates = new IsolateCache(dieOf);
 /** Runs that wait for octets or for the texts of their message. */
 const waiting = new Map<number, ChildRun>();
+/** Settles when the texts that are read now are read: one message at a time, as each takes much memory. */
+let reading = Promise.resolve();
 
 channel.on("data", (chunk: Buffer) => {
   for (const frame of decoder.push(chunk)) take(frame);
@@ -86,13 +88,13 @@ function advance(id: number, run: ChildRun): void {
     case "texts":
       waiting.set(id, run);
       send({ t: "at", id, step: run.step, parsing: true });
-      void parse(id, run);
+      reading = reading.then(() => parse(id, run));
   }
 }
 
 async function parse(id: number, run: ChildRun): Promise<void> {
   await run.parse();
-  if (!waiting.delete(id)) return;
+  waiting.delete(id);
   send({ t: "at", id, step: run.step, parsing: false });
   advance(id, run);
 }

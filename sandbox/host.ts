@@ -38,8 +38,8 @@ interface Loaded {
 
 const rssMiBMaxDefault = 512;
 const looksMax = 8;
-/** Octets of messages in one process at a time; a process needs several times that. */
-const octetsInFlightMax = 67_108_864;
+/** Octets of messages in one process at a time; to read them it needs ten times that. */
+const octetsInFlightMax = 33_554_432;
 
 export class Sandbox {
   readonly #pool: Pool;
@@ -123,11 +123,11 @@ export class Sandbox {
       .filter((loaded) => loaded !== undefined);
     for (const loaded of scripts) loaded.runs++;
     const { size } = request.mail;
-    let taken = false;
-    // Once for a run, however often its process has to be given them anew.
+    let room: Promise<void> | undefined;
+    // Asked for once, however often a process has to be given the octets anew.
     const octets = async () => {
-      if (!taken) await this.#octetBudget.take(size);
-      taken = true;
+      room ??= this.#octetBudget.take(size);
+      await room;
       return request.octets();
     };
     try {
@@ -135,7 +135,7 @@ export class Sandbox {
       this.#assertOpen();
       return await this.#submit({ ...request, octets }, atOnce);
     } finally {
-      if (taken) this.#octetBudget.giveBack(size);
+      void room?.then(() => this.#octetBudget.giveBack(size));
       for (const loaded of scripts) {
         loaded.runs--;
         this.#forgetWhenIdle(loaded.script.version, loaded);

@@ -58,7 +58,9 @@ interface Lane {
   headSinceMs: number;
   /** Jobs whose octets are on their way. */
   readonly aside: Set<Job>;
-  readonly parsing: Map<Job, number>;
+  /** Jobs whose texts are read, one after the other; the first is the one at it. */
+  readonly parsing: Set<Job>;
+  parsingSinceMs: number;
 }
 
 export class Pool {
@@ -158,7 +160,8 @@ export class Pool {
       order: [],
       headSinceMs: 0,
       aside: new Set(),
-      parsing: new Map(),
+      parsing: new Set(),
+      parsingSinceMs: 0,
     };
     const deadline = setTimeout(() => child.kill("wall-limit", "not ready in time"), startMsMax);
     this.#starting.add(lane);
@@ -225,18 +228,18 @@ export class Pool {
     if (message.t === "at" && !message.parsing) return;
     lane.order.shift();
     if (octets) this.#handOver(lane, job, octets);
-    if (message.t === "at") lane.parsing.set(job, performance.now());
+    if (message.t !== "at") return;
+    if (lane.parsing.size === 0) lane.parsingSinceMs = performance.now();
+    lane.parsing.add(job);
   }
 
   #backFromParsing(lane: Lane, message: FromChild & { readonly t: "at" }): boolean {
-    for (const job of lane.parsing.keys()) {
-      if (job.id !== message.id || message.parsing) continue;
-      lane.parsing.delete(job);
-      lane.order.unshift(job);
-      lane.headSinceMs = performance.now();
-      return true;
-    }
-    return false;
+    const [job] = lane.parsing;
+    if (!job || job.id !== message.id || message.parsing) return false;
+    lane.parsing.delete(job);
+    lane.order.unshift(job);
+    lane.headSinceMs = lane.parsingSinceMs = performance.now();
+    return true;
   }
 
   #handOver(lane: Lane, job: Job, octets: Promise<Uint8Array>): void {
@@ -273,10 +276,10 @@ export class Pool {
     }
     const [head, ...rest] = lane.order;
     // A process that was reading texts may have been stuck in that: then nobody's script is to blame yet.
-    const wasParsing = lane.parsing.size > 0;
-    for (const job of lane.parsing.keys()) job.onUnreadable();
-    if (head) this.#endJob(head, end, !wasParsing);
-    for (const job of [...rest, ...lane.aside, ...lane.parsing.keys()]) this.#endJob(job, end, false);
+    const [parsing] = lane.parsing;
+    parsing?.onUnreadable();
+    if (head) this.#endJob(head, end, !parsing);
+    for (const job of [...rest, ...lane.aside, ...lane.parsing]) this.#endJob(job, end, false);
     lane.aside.clear();
   }
 
@@ -306,8 +309,7 @@ export class Pool {
       if (!head && lane.parsing.size === 0) continue;
       busy = true;
       if (head && nowMs - lane.headSinceMs > head.limitMs) this.#kill(lane, "wall-limit");
-      else if (!head && [...lane.parsing.values()].some((sinceMs) => nowMs - sinceMs > parsingMsMax))
-        this.#kill(lane, "wall-limit");
+      else if (!head && nowMs - lane.parsingSinceMs > parsingMsMax) this.#kill(lane, "wall-limit");
       else if (lane.child.rssMiB > this.#options.rssMiBMax) this.#kill(lane, "rss-limit");
     }
     for (const [job, sinceMs] of this.#unstarted) {

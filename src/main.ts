@@ -354,7 +354,7 @@ function reportNotice(notice: SandboxNotice, log: Log, metrics: Metrics): void {
 function warnOfSilentEvents(bindings: readonly Binding[], log: Log): void {
   const silent = new Set(eventNames.filter((event) => !eventTable[event].fired));
   for (const binding of bindings) {
-    if (silent.has(binding.event)) log.warn("binding.never-fires", { binding: binding.id, event: binding.event });
+    if (silent.has(binding.event)) log.warn("binding.never-fires", { binding: binding.id, trigger: binding.event });
   }
 }
 

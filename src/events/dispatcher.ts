@@ -195,7 +195,7 @@ export class Dispatcher {
         answer = binding.target.handler(subject, health.context);
       } catch (error) {
         if (before) message!.restore(before);
-        const verdict = this.#afterFault(event, binding, health, error);
+        const verdict = this.#afterFault(event, binding, health, error, message?.id);
         if (verdict.kind !== "proceed") return verdict;
         continue;
       }
@@ -204,7 +204,7 @@ export class Dispatcher {
           (value: unknown) => this.#answered(event, binding, health, value),
           (error: unknown) => {
             if (before) message!.restore(before);
-            return this.#afterFault(event, binding, health, error);
+            return this.#afterFault(event, binding, health, error, message?.id);
           },
         );
         return this.#held(
@@ -293,21 +293,22 @@ export class Dispatcher {
     return by(binding, verdict);
   }
 
-  #afterFault(event: AskName, binding: Binding, health: Health, error: unknown): Verdict {
-    const fault = this.#noteFault(event, binding, health, error);
+  #afterFault(event: AskName, binding: Binding, health: Health, error: unknown, messageId?: string): Verdict {
+    const fault = this.#noteFault(event, binding, health, error, messageId);
     const verdict = onFaultVerdict(event, binding);
     this.#options.observe?.({ event, binding, verdict, fault });
     return by(binding, verdict);
   }
 
-  #noteFault(event: EventName, binding: Binding, health: Health, error: unknown): Fault {
+  #noteFault(event: EventName, binding: Binding, health: Health, error: unknown, messageId?: string): Fault {
     const fault = asFault(error);
     health.faults++;
     health.lastFault = fault;
     health.lastFaultAt = this.#options.clock.now();
     this.#options.log.error(binding.target.kind === "script" ? "script.failed" : "sink.failed", {
-      event,
+      trigger: event,
       binding: binding.id,
+      message: messageId,
       code: fault.code,
       reason: fault.message,
       ...fault.facts,

@@ -218,7 +218,7 @@ export class Reception {
       messagesAccepted: session.messagesAccepted,
       durationMs,
     });
-    this.#options.log.debug("session.closed", {
+    this.#options.log.info("session.closed", {
       session: session.id,
       ip: session.ip,
       helo: session.helo,
