@@ -21,7 +21,11 @@ const writeOctetsWanted = 64 * 1024;
  * A writer whose file stands in `folder`. `unclaimed` holds the names of the files that are finished and not yet a message's: this one is added, and
  * `discard` removes a finished file only while it is still in there.
  */
-export function createBodyFile(folder: string, unclaimed: Set<string>): BodyWriter {
+export function createBodyFile(
+  folder: string,
+  unclaimed: Set<string>,
+  onFailure: (fault: Fault) => void = () => {},
+): BodyWriter {
   let chunks: Buffer[] = [];
   let pendingOctets = 0;
   let sizeOctets = 0;
@@ -47,6 +51,7 @@ export function createBodyFile(folder: string, unclaimed: Set<string>): BodyWrit
 
   async function fail(error: unknown): Promise<Fault> {
     failure ??= storageFault("write a body", error);
+    onFailure(failure);
     await removeFile();
     return failure;
   }

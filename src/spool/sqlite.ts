@@ -63,9 +63,13 @@ export async function openSqliteSpool(options: {
   /** Files that are finished and no message's yet. */
   const unclaimed = new Set<string>();
 
+  const fail = (error: unknown) => {
+    failure = { reason: describeThrown(error), atMs: clock.monotonicMs() };
+  };
+
   function createBody(): BodyWriter {
     database.checkOpen("create a body");
-    return createBodyFile(bodiesFolder, unclaimed);
+    return createBodyFile(bodiesFolder, unclaimed, fail);
   }
 
   /** The body as it can be stored: inline, or a file of ours. What is neither is written anew, by a writer that `writers` remembers. */
@@ -120,7 +124,7 @@ export async function openSqliteSpool(options: {
         }));
         failure = undefined;
       } catch (error) {
-        failure = { reason: describeThrown(error), atMs: clock.monotonicMs() };
+        fail(error);
         throw error;
       }
     },

@@ -352,6 +352,7 @@ describe("openSqliteSpool: a disk that is full", () => {
     }
     expect(faults.length).toBeGreaterThan(0);
     expect(faults[0]).toMatchObject({ code: "spool.full" });
+    expect(spool.failing()).toMatch(/no space|No space|inode|ENOSPC/);
     for (const writer of writers) await writer.discard();
     expect((await bodies(disk.path)).length).toBe(before);
   });
