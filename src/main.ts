@@ -2,7 +2,7 @@
  * The composition root: configuration in, running server out. The only file that knows every part. Parts are started in the order they
  * lean on each other, the listeners last; where one cannot start, those before it are stopped again and nothing is left half-started.
  */
-import { access, constants, readFile, stat } from "node:fs/promises";
+import { access, constants, lstat, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stopCompiler } from "../sandbox/compile.ts";
 import { Sandbox } from "../sandbox/host.ts";
@@ -277,13 +277,20 @@ async function prepareFolders({ data, delivery, scripts }: Config): Promise<void
       throw new Fault("data.unusable", `Cannot use the folder ${folder}: ${why}`, { cause: error });
     }
   }
-  const found = await stat(scripts.folder).catch((error: unknown) => {
+  const found = await lstat(scripts.folder).catch((error: unknown) => {
     throw new Fault(
       "data.unusable",
       `Cannot use the scripts folder ${scripts.folder}: ${describeFileError(error)}; make it, or name another with scripts.folder`,
       { cause: error },
     );
   });
+  // Who can turn the link can put other scripts in the place of these.
+  if (found.isSymbolicLink()) {
+    throw new Fault(
+      "data.unusable",
+      `Cannot use the scripts folder ${scripts.folder}: it is a symbolic link; name the folder it leads to with scripts.folder`,
+    );
+  }
   if (!found.isDirectory())
     throw new Fault("data.unusable", `Cannot use the scripts folder ${scripts.folder}: it is not a folder`);
 }

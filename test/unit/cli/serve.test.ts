@@ -1,5 +1,5 @@
 /** `onarrival serve` and the verbs that ask it, as processes on a site of their own. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -110,6 +110,15 @@ describe("onarrival serve", () => {
       "the scripts folder is not there",
       () => ["--scripts", "none"],
       /^onarrival: Cannot use the scripts folder .*none: it is not there; .*\n$/m,
+    ],
+    [
+      "the scripts folder is a link",
+      () => {
+        mkdirSync(join(cwd, "elsewhere"));
+        symlinkSync("elsewhere", join(cwd, "linked"));
+        return ["--scripts", "linked"];
+      },
+      /^onarrival: Cannot use the scripts folder .*linked: it is a symbolic link; .*\n$/m,
     ],
     [
       "the data folder is a file",
