@@ -1,8 +1,7 @@
 /** What the program is told: the configuration as types, with all paths absolute and all units in the names. The options it is made of are in option-table.ts. */
 import { join } from "node:path";
-import type { OnFault } from "../events/binding.ts";
-import type { EventName } from "../events/event.ts";
 import type { LogLevel } from "../platform/log.ts";
+import type { SinkEntry } from "../sinks/load-sinks.ts";
 import type { ValuesOf } from "./option.ts";
 import type { configTable } from "./option-table.ts";
 
@@ -37,21 +36,6 @@ interface SmarthostConfig {
   readonly passwordFile?: string;
 }
 
-interface SinkConfig {
-  /** Absolute path of the module. */
-  readonly module: string;
-  readonly export?: string;
-  /** At least one. */
-  readonly events: readonly EventName[];
-  readonly name?: string;
-  readonly priority: number;
-  readonly rule: string | null;
-  readonly enabled: boolean;
-  readonly onFault: OnFault;
-  readonly maxFirings: number;
-  readonly properties: Readonly<Record<string, unknown>>;
-}
-
 /** Everything the server can be told. All paths are absolute. */
 export interface Config {
   readonly data: string;
@@ -67,7 +51,7 @@ export interface Config {
     readonly retry: { readonly firstMs: number; readonly maxMs: number; readonly lifetimeMs: number };
   };
   readonly spool: { readonly backend: "sqlite" | "memory" };
-  readonly sinks: readonly SinkConfig[];
+  readonly sinks: readonly SinkEntry[];
   readonly scripts: {
     readonly folder: string;
     readonly processes: number;

@@ -1,35 +1,18 @@
-/** Events in tests: messages, bindings and a clock that moves by hand. */
+/** Messages and bindings for tests of events. */
 import { type Binding, priorityDefault } from "../../src/events/binding.ts";
 import type { EventName } from "../../src/events/event.ts";
 import type { AnyHandler } from "../../src/events/sink.ts";
-import { splitMessage } from "../../src/mail/header.ts";
-import { parseMailbox } from "../../src/mail/mailbox.ts";
-import { inlineBody, Message } from "../../src/mail/message.ts";
-import type { Clock } from "../../src/platform/clock.ts";
+import type { Message } from "../../src/mail/message.ts";
+import { createSampleMessage, type SampleMessage } from "./sample-message.ts";
 
-export function createMessage(text: string, envelope: { from?: string | null; to?: readonly string[] } = {}): Message {
-  const { header, separator, body } = splitMessage(Buffer.from(text.replace(/\r?\n/g, "\r\n")));
-  const { from = "ann@example.org", to = ["bob@example.test"] } = envelope;
-  return new Message({
+/** A message from Ann to Bob; line ends may be written as "\n". */
+export function createMessage(text: string, envelope: Pick<SampleMessage, "from" | "to"> = {}): Message {
+  return createSampleMessage({
     id: "01TESTMESSAGE000",
-    receivedAt: 1_795_000_000_000,
-    origin: {
-      sessionId: "01TESTSESSION000",
-      listener: "mx",
-      ip: "192.0.2.1",
-      host: null,
-      helo: "client.example",
-      user: null,
-      tls: null,
-    },
-    envelope: {
-      reversePath: from === null ? null : parseMailbox(from),
-      recipients: to.map((mailbox) => ({ mailbox: parseMailbox(mailbox) })),
-    },
-    header,
-    separator,
-    body: inlineBody(body),
-    notes: {},
+    from: "ann@example.org",
+    to: ["bob@example.test"],
+    ...envelope,
+    data: text.replace(/\r?\n/g, "\r\n"),
   });
 }
 
@@ -56,34 +39,5 @@ export function createBinding(
     // A test's handler takes the subject its event has.
     target: { kind: "native", handler: handler as unknown as AnyHandler },
     ...options,
-  };
-}
-
-export interface ManualClock extends Clock {
-  advance(ms: number): void;
-}
-
-export function createManualClock(startMs = 1_795_000_000_000): ManualClock {
-  let now = startMs;
-  const timers = new Set<{ readonly at: number; readonly callback: () => void }>();
-  return {
-    now: () => now,
-    monotonicMs: () => now - startMs,
-    after(delayMs, callback) {
-      const timer = { at: now + delayMs, callback };
-      timers.add(timer);
-      return () => timers.delete(timer);
-    },
-    advance(ms) {
-      const end = now + ms;
-      for (;;) {
-        const due = [...timers].filter((timer) => timer.at <= end).sort((one, other) => one.at - other.at)[0];
-        if (!due) break;
-        timers.delete(due);
-        now = Math.max(now, due.at);
-        due.callback();
-      }
-      now = end;
-    },
   };
 }

@@ -7,7 +7,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Binding } from "../../src/events/binding.ts";
 import { Dispatcher } from "../../src/events/dispatcher.ts";
-import type { EventName } from "../../src/events/event.ts";
 import { isEventName } from "../../src/events/event-table.ts";
 import { parseRule } from "../../src/events/rule.ts";
 import type { AnyHandler } from "../../src/events/sink.ts";
@@ -22,6 +21,7 @@ import { systemClock } from "../../src/platform/clock.ts";
 import { relayControl } from "../../src/sinks/relay-control.ts";
 import { BadMail } from "../../src/spool/badmail.ts";
 import { createMemorySpool } from "../../src/spool/memory.ts";
+import { createBinding } from "./events.ts";
 import { createRecordingLog } from "./recording-log.ts";
 
 /** What a transcript may ask for. */
@@ -68,14 +68,9 @@ export async function startSubject(options: SubjectOptions = {}): Promise<Subjec
     relayDomains: new Set(["relay.example"]),
   });
   dispatcher.replaceBindings([
-    createBinding("relay-control", "onRcptTo", relay.onRcptTo as AnyHandler, { source: "server" }),
-    createBinding(
-      "watch",
-      "onDisconnect",
-      (subject) =>
-        void events.push(
-          `onDisconnect ${(subject as DisconnectSubject).reason} ${(subject as DisconnectSubject).messagesAccepted}`,
-        ),
+    createBinding("onRcptTo", relay.onRcptTo!, { id: "relay-control", source: "server" }),
+    createBinding("onDisconnect", ({ reason, messagesAccepted }: DisconnectSubject) =>
+      events.push(`onDisconnect ${reason} ${messagesAccepted}`),
     ),
     ...(options.sinks ?? []).map(readSink),
   ]);
@@ -134,7 +129,8 @@ function readSink(words: string, index: number): Binding {
   const event = match?.[1] ?? "";
   if (!match || !isEventName(event)) throw new Error(`cannot read the sink ${JSON.stringify(words)}`);
   const handler = createHandler(match[3]!, match[4] ?? "");
-  return createBinding(`sink-${index}`, event, handler, {
+  return createBinding(event, handler, {
+    id: `sink-${index}`,
     rule: match[2] === undefined ? null : parseRule(match[2], event),
   });
 }
@@ -169,22 +165,4 @@ function createVerdict(verb: string, rest: string): Verdict {
     default:
       throw new Error(`there is no verb ${verb}`);
   }
-}
-
-function createBinding(id: string, event: EventName, handler: AnyHandler, more: Partial<Binding> = {}): Binding {
-  return {
-    id,
-    name: id,
-    event,
-    enabled: true,
-    priority: 24_575,
-    rule: null,
-    onFault: "defer",
-    maxFirings: 0,
-    properties: {},
-    source: "config",
-    createdOrder: 0,
-    target: { kind: "native", handler },
-    ...more,
-  };
 }

@@ -5,12 +5,13 @@ import { defer, discard, proceed, refuse, settle } from "../../../src/events/ver
 import type { Message } from "../../../src/mail/message.ts";
 import { Fault } from "../../../src/platform/fault.ts";
 import { silentLog } from "../../../src/platform/log.ts";
-import { createBinding, createManualClock, createMessage } from "../../support/events.ts";
+import { createBinding, createMessage } from "../../support/events.ts";
+import { createFakeClock } from "../../support/fake-clock.ts";
 
 const noScripts: ScriptRunner = { run: () => Promise.reject(new Error("no script is bound")) };
 
 function createDispatcher(scripts: ScriptRunner = noScripts) {
-  const clock = createManualClock();
+  const clock = createFakeClock();
   const observations: Observation[] = [];
   const dispatcher = new Dispatcher({
     log: silentLog,
@@ -160,7 +161,7 @@ describe("ask", () => {
     expect(asked).toBe(2);
   });
 
-  test("suspends a binding after ten faults within a minute, and one probe brings it back", () => {
+  test("suspends a binding after ten faults within a minute, and one probe brings it back", async () => {
     const { dispatcher, clock } = createDispatcher();
     let asked = 0;
     let works = false;
@@ -173,11 +174,11 @@ describe("ask", () => {
     for (let i = 0; i < 12; i++) expect(ask()).toMatchObject({ kind: "defer" });
     expect(asked).toBe(10);
     expect(dispatcher.healthOf("moody").breaker).toBe("open");
-    clock.advance(60_000);
+    await clock.advance(60_000);
     expect(ask()).toMatchObject({ kind: "defer" });
     expect(asked).toBe(11);
     works = true;
-    clock.advance(60_000);
+    await clock.advance(60_000);
     expect(ask()).toMatchObject({ kind: "proceed" });
     expect(dispatcher.healthOf("moody").breaker).toBe("closed");
   });
