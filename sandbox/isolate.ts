@@ -102,9 +102,20 @@ export class ScriptIsolate {
       const bar = text.indexOf("|");
       return { kind: "answer", flags: text.slice(0, bar), json: text.slice(bar + 1) };
     } catch (thrown) {
-      return this.#failed(thrown, cpuMs, "The script");
+      const failure = this.#failed(thrown, cpuMs, "The script");
+      return (failure.broken ? null : this.#missBehind()) ?? failure;
     } finally {
       this.#answers = null;
+    }
+  }
+
+  /** A promise that was rejected for missing octets, and that the script forgot to await, is no fault yet: with the octets there it is none. */
+  #missBehind(): Attempt | null {
+    try {
+      const text = this.#guest.poll.applySync(undefined, [], { timeout: abandonMsMax });
+      return /^[mt]\|/.test(text) ? { kind: "answer", flags: text.slice(0, 1), json: text.slice(2) } : null;
+    } catch {
+      return null;
     }
   }
 

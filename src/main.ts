@@ -2,7 +2,6 @@
  * The composition root: configuration in, running server out. The only file that knows every part. Parts are started in the order they
  * lean on each other, the listeners last; where one cannot start, those before it are stopped again and nothing is left half-started.
  */
-import { access, constants, lstat, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stopCompiler } from "../sandbox/compile.ts";
 import { Sandbox } from "../sandbox/host.ts";
@@ -17,13 +16,14 @@ import { Dispatcher } from "./events/dispatcher.ts";
 import { eventNames, eventTable } from "./events/event-table.ts";
 import { startLibraryListener } from "./inbound/library-engine.ts";
 import type { Listener, ListenerOptions } from "./inbound/listener.ts";
+import { startNativeListener } from "./inbound/native-engine.ts";
 import { Reception } from "./inbound/reception.ts";
+import { prepareFolders, readNamedFile } from "./main-files.ts";
 import { createServerView } from "./main-view.ts";
 import { createDelivery } from "./outbound/deliver.ts";
 import type { Smarthost } from "./outbound/next-hop.ts";
 import { type Clock, systemClock } from "./platform/clock.ts";
-import { makeFolderDurably } from "./platform/durable-folder.ts";
-import { describeThrown, Fault } from "./platform/fault.ts";
+import { describeThrown } from "./platform/fault.ts";
 import { createLog, type Log } from "./platform/log.ts";
 import { Metrics } from "./platform/metrics.ts";
 import { Queue } from "./queue/queue.ts";
@@ -62,9 +62,11 @@ export async function startServer(loaded: LoadedConfig, options: StartOptions = 
   const stops: (() => Promise<unknown> | unknown)[] = [];
   const stopAll = async (log?: Log) => {
     for (const stop of stops.splice(0).reverse()) {
-      await Promise.resolve(stop()).catch((error: unknown) =>
-        log?.error("server.stop-failed", { reason: describeThrown(error) }),
-      );
+      try {
+        await stop();
+      } catch (error) {
+        log?.error("server.stop-failed", { reason: describeThrown(error) });
+      }
     }
   };
   try {
@@ -146,8 +148,8 @@ async function start(
       bindAll(released);
     },
   });
-  await registry.start();
   stops.push(() => registry.stop());
+  await registry.start();
 
   const delivery = createDelivery({
     localDomains,
@@ -201,6 +203,8 @@ async function start(
   });
   stops.push(() => admin.close());
 
+  // All at once: while one waits for its clients, no other takes new mail.
+  stops.push(() => Promise.all(listeners.map((listener) => listener.close(drainMs))));
   for (const listenerConfig of config.listeners) {
     const listenerOptions = await readListener(listenerConfig, config.hostname);
     const reception = new Reception(listenerOptions, {
@@ -209,7 +213,10 @@ async function start(
       badmail,
       clock,
       log,
-      postmasterDomain: config.domains.local[0] ?? config.hostname,
+      // A reload may change them.
+      get postmasterDomain() {
+        return localDomains.values().next().value ?? config.hostname;
+      },
       enqueue: (message) => queue.enqueue(message),
       count: (result, sizeOctets) => {
         metrics.received[result]++;
@@ -217,8 +224,8 @@ async function start(
       },
       countSession: () => metrics.sessions++,
     });
-    const listener = await startLibraryListener(listenerOptions, reception, { clock, log });
-    stops.push(() => listener.close(drainMs));
+    const startListener = listenerConfig.engine === "native" ? startNativeListener : startLibraryListener;
+    const listener = await startListener(listenerOptions, reception, { clock, log });
     listeners.push(listener);
     listenerViews.push({
       name: listener.name,
@@ -236,14 +243,14 @@ async function start(
   });
 
   let present = config;
+  let stopped: Promise<void> | undefined;
   return {
     listeners: listenerViews,
     admin: { address: admin.address, port: admin.port },
-    async stop() {
+    stop() {
+      if (!stopped) log.info("server.stopping", {});
       draining = true;
-      log.info("server.stopping", {});
-      await stopAll(log);
-      log.info("server.stopped", {});
+      return (stopped ??= stopAll(log).then(() => log.info("server.stopped", {})));
     },
     async reload() {
       const changes: string[] = [];
@@ -264,35 +271,6 @@ async function start(
       return changes;
     },
   };
-}
-
-/** @throws {Fault} `data.unusable` */
-async function prepareFolders({ data, delivery, scripts }: Config): Promise<void> {
-  for (const folder of [data, delivery.maildir, join(data, "badmail")]) {
-    try {
-      await makeFolderDurably(folder);
-      await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
-    } catch (error) {
-      const why = (error as NodeJS.ErrnoException).code === "ENOENT" ? "it cannot be made" : describeFileError(error);
-      throw new Fault("data.unusable", `Cannot use the folder ${folder}: ${why}`, { cause: error });
-    }
-  }
-  const found = await lstat(scripts.folder).catch((error: unknown) => {
-    throw new Fault(
-      "data.unusable",
-      `Cannot use the scripts folder ${scripts.folder}: ${describeFileError(error)}; make it, or name another with scripts.folder`,
-      { cause: error },
-    );
-  });
-  // Who can turn the link can put other scripts in the place of these.
-  if (found.isSymbolicLink()) {
-    throw new Fault(
-      "data.unusable",
-      `Cannot use the scripts folder ${scripts.folder}: it is a symbolic link; name the folder it leads to with scripts.folder`,
-    );
-  }
-  if (!found.isDirectory())
-    throw new Fault("data.unusable", `Cannot use the scripts folder ${scripts.folder}: it is not a folder`);
 }
 
 async function readListener(listener: ListenerConfig, hostname: string): Promise<ListenerOptions> {
@@ -317,35 +295,6 @@ function doubling(firstMs: number, maxMs: number): number[] {
   const waits: number[] = [];
   for (let wait = firstMs; wait < maxMs; wait *= 2) waits.push(wait);
   return waits;
-}
-
-/** @throws {Fault} `config.unreadable` */
-async function readNamedFile(path: string, option: string): Promise<Buffer> {
-  return await readFile(path).catch((error: unknown) => {
-    throw new Fault("config.unreadable", `Cannot read ${path} (${option}): ${describeFileError(error)}`, {
-      cause: error,
-    });
-  });
-}
-
-function describeFileError(error: unknown): string {
-  switch ((error as NodeJS.ErrnoException | null)?.code) {
-    case "ENOENT":
-      return "it is not there";
-    case "EACCES":
-    case "EPERM":
-      return "this user may not";
-    case "EROFS":
-      return "the file system is read-only";
-    case "ENOSPC":
-      return "the disk is full";
-    case "ENOTDIR":
-      return "something in its path is not a folder";
-    case "EEXIST":
-      return "something that is not a folder has its name";
-    default:
-      return describeThrown(error);
-  }
 }
 
 function reportNotice(notice: SandboxNotice, log: Log, metrics: Metrics): void {

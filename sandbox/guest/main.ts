@@ -26,7 +26,8 @@ export function prepare(host: Host): void {
 /** Runs the script's top level and tells what it exports: `{"names":[[name, type, value?]…]}` or `{"fault":{…}}`. */
 export function load(script: () => Record<string, unknown>): string {
   try {
-    const exported = script();
+    // A file without anything in it compiles to nothing at all.
+    const exported = script() ?? {};
     const names = getOwnPropertyNames(exported);
     let text = "";
     for (let i = 0; i < names.length && i < exportsMax; i++) {
@@ -54,10 +55,11 @@ export function start(mailJson: string, stepJson: string): string {
       void finishLater(state, returned);
       return "";
     }
-    return finish(state);
+    outcome = finish(state);
   } catch (thrown) {
-    return finishThrown(state, thrown);
+    outcome = finishThrown(state, thrown);
   }
+  return outcome;
 }
 
 /** The answer of the run, or "" where its promise is still pending: as nothing is left that could settle it, it never will. */

@@ -33,6 +33,10 @@ export function reportFailure(thrown: unknown, { err }: Terminal): ExitStatus {
   }
   if (thrown instanceof Fault) {
     err.write(`${prefix} ${plain(thrown.message)}\n`);
+    if (thrown.code === "control.not-running")
+      err.write(
+        `${err.paint("dim", "Start it with onarrival serve, or name the one that is meant with --data or --config")}\n`,
+      );
     return thrown.code === "control.not-running"
       ? exitStatus.notRunning
       : thrown.code === "config.unreadable"

@@ -1,13 +1,15 @@
 /** `onarrival init`: makes a working site. Overwrites nothing: where any of its files is there already, nothing is written at all. */
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { dirname, join, relative, resolve } from "node:path";
+import { delimiter, dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { configJsonSchema } from "../config/reference.ts";
+import { describeThrown } from "../platform/fault.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { UsageError } from "./failure.ts";
 import type { CommandContext } from "./terminal.ts";
 
-export async function init(folder: string, { terminal, cwd }: CommandContext): Promise<ExitStatus> {
+export async function init(folder: string, { terminal, cwd, env }: CommandContext): Promise<ExitStatus> {
   const root = resolve(cwd, folder);
   const files = await siteFiles();
   const present = Object.keys(files).filter((path) => existsSync(join(root, path)));
@@ -18,7 +20,12 @@ export async function init(folder: string, { terminal, cwd }: CommandContext): P
     );
   }
   for (const [path, { text }] of Object.entries(files)) {
-    await mkdir(join(root, dirname(path)), { recursive: true });
+    await mkdir(join(root, dirname(path)), { recursive: true }).catch((error: unknown) => {
+      throw new UsageError(
+        `Cannot make a site in ${root}: ${describeThrown(error)}`,
+        "Name another folder: onarrival init DIR",
+      );
+    });
     await writeFile(join(root, path), text, { flag: "wx" });
   }
   const { out, err } = terminal;
@@ -27,13 +34,31 @@ export async function init(folder: string, { terminal, cwd }: CommandContext): P
   const near = below.startsWith("..") ? root : below;
   for (const [path, { what }] of Object.entries(files))
     out.write(`${join(near, path).padEnd(width + (near === "" ? 0 : near.length + 1))}  ${err.paint("dim", what)}\n`);
+  const command = commandIn(env);
   const next = [
-    ...(near === "" ? [] : [`cd ${near}`]),
-    "onarrival test scripts/tag-external.ts samples/hello.eml",
-    "onarrival serve",
+    ...(near === "" ? [] : [`cd ${shellWord(near)}`]),
+    `${command} test scripts/tag-external.ts samples/hello.eml`,
+    `${command} serve`,
   ];
   err.write(`\nNext:\n${next.map((line) => `  ${err.paint("cyan", line)}\n`).join("")}`);
   return exitStatus.done;
+}
+
+/**
+ * How this program is called from anywhere: by its name where that is on PATH, else by its file. The folders that npm and npx put on PATH
+ * are there for one command only, and `npx onarrival` in a folder of its own would ask the registry.
+ */
+function commandIn({ PATH = "" }: NodeJS.ProcessEnv): string {
+  const installed = PATH.split(delimiter).some(
+    (folder) => folder !== "" && !folder.includes("node_modules") && existsSync(join(folder, "onarrival")),
+  );
+  if (installed) return "onarrival";
+  return `node ${shellWord(fileURLToPath(new URL("launch.mjs", import.meta.url)))}`;
+}
+
+/** A path as a shell reads it: in quotes where it has to be. */
+function shellWord(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 async function siteFiles(): Promise<Record<string, { readonly text: string; readonly what: string }>> {

@@ -29,7 +29,7 @@ export async function listMail(
   const sources: MailSource[] = [];
   for (const path of paths) {
     if (path === "-") {
-      sources.push({ name: "-", path: null, read: async () => withCrlf(await options.stdin()) });
+      sources.push(...typedMessages(await options.stdin()));
       continue;
     }
     const file = resolve(options.cwd, path);
@@ -43,6 +43,20 @@ export async function listMail(
     if (sources.length > messagesMax) throw new UsageError(`Cannot test more than ${messagesMax} messages at once`);
   }
   return sources;
+}
+
+/** One message, or all of an mbox that has another one behind the first; the same signs as in files. */
+function typedMessages(octets: Buffer): MailSource[] {
+  const text = octets.toString("latin1");
+  const starts = text.startsWith("From ")
+    ? [0, ...[...text.matchAll(/(?<=\n\r?\n)From \S+ [^\n]*\d\d:\d\d/g)].map(({ index }) => index)]
+    : [];
+  if (starts.length < 2) return [{ name: "-", path: null, read: async () => withCrlf(octets) }];
+  return starts.map((from, i) => ({
+    name: `-#${i + 1}`,
+    path: null,
+    read: async () => withCrlf(unquoted(octets.subarray(from, starts[i + 1]))),
+  }));
 }
 
 /** Lone line feeds and carriage returns become CRLF: files of a Unix machine end their lines with LF, what is sent ends them with CRLF. RFC 5321 §2.3.8. */

@@ -29,7 +29,10 @@ export async function listQueue(
   });
   const { out, err } = context.terminal;
   if (flags.json) for (const item of items) out.write(`${JSON.stringify(item)}\n`);
-  else if (items.length === 0) err.write("The queue is empty.\n");
+  else if (items.length === 0)
+    err.write(
+      flags.from === undefined && flags.to === undefined ? "The queue is empty.\n" : "Nothing in the queue matches.\n",
+    );
   else {
     out.write(formatQueue(items, Date.now(), out));
     if (items.length === Number(flags.limit))

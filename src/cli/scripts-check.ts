@@ -46,11 +46,12 @@ export async function checkScripts(
     rssMiBMax: config.scripts.rssMiBMax,
   });
   let failed = 0;
+  const nameWidth = Math.max(0, ...paths.map((path) => nameOf(path, config.scripts.folder).length));
   try {
     for (const path of paths) {
       const check = await checkScript(path, config.scripts.folder, sandbox);
       if (!check.ok) failed++;
-      out.write(flags.json ? `${JSON.stringify(check)}\n` : formatCheck(check, out));
+      out.write(flags.json ? `${JSON.stringify(check)}\n` : formatCheck(check, out, nameWidth));
     }
   } finally {
     await sandbox.close();
@@ -63,7 +64,7 @@ export async function checkScripts(
 async function checkScript(path: string, folder: string, sandbox: Pick<Sandbox, "load">): Promise<ScriptCheck> {
   const root = rootOf(path, folder);
   const nothing = { version: null, events: [], priority: null, rule: null, onFault: null, enabled: null, warnings: [] };
-  const script = `${basename(root)}/${relative(root, path)}`;
+  const script = nameOf(path, folder);
   try {
     const compiled = await compileScript({ root, file: path });
     const exports = await sandbox.load(compiled);
@@ -94,6 +95,12 @@ async function checkScript(path: string, folder: string, sandbox: Pick<Sandbox, 
   }
 }
 
+/** `scripts/tag-external.ts`, as listings and the log call it. */
+function nameOf(path: string, folder: string): string {
+  const root = rootOf(path, folder);
+  return `${basename(root)}/${relative(root, path)}`;
+}
+
 /** Folder a script's imports may not leave: the configured one where the script is in it, else the script's own. */
 export function rootOf(path: string, folder: string): string {
   const below = relative(folder, path);
@@ -103,7 +110,9 @@ export function rootOf(path: string, folder: string): string {
 export function formatCheck(
   { script, ok, version, events, priority, rule, enabled, warnings, fault }: ScriptCheck,
   out: Output,
+  nameWidth = 0,
 ): string {
+  const name = plain(script).padEnd(nameWidth);
   const lines = [];
   if (ok) {
     const facts = [
@@ -113,10 +122,10 @@ export function formatCheck(
       ...(enabled === false ? ["disabled"] : []),
     ];
     lines.push(
-      `${out.paint("green", "ok")}     ${plain(script)} ${out.paint("dim", shortVersion(version))}  ${facts.join(" · ")}`,
+      `${out.paint("green", "ok")}     ${name}  ${out.paint("dim", shortVersion(version))}  ${facts.join(" · ")}`,
     );
   } else {
-    lines.push(`${out.paint("red", "broken")} ${plain(script)}  ${out.paint("red", fault?.code ?? "")}`);
+    lines.push(`${out.paint("red", "broken")} ${name}  ${out.paint("red", fault?.code ?? "")}`);
     lines.push(`       ${fault?.at ? `${plain(fault.at)}: ` : ""}${plain(fault?.message ?? "")}`);
   }
   for (const warning of warnings) lines.push(`       ${out.paint("yellow", "warning")} ${plain(warning)}`);

@@ -1,15 +1,17 @@
 /** `onarrival serve`: runs the server until it is told to stop, and says on standard error where everything is. The log is standard output. */
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
+import type { BindingView } from "../admin/server-view.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { type RunningServer, startServer } from "../main.ts";
 import { describeThrown } from "../platform/fault.ts";
 import { createLog } from "../platform/log.ts";
 import { version } from "../version.ts";
+import { askServer } from "./control-client.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { reportFailure } from "./failure.ts";
 import { loadSettings, type SettingsFlags } from "./settings.ts";
-import type { CommandContext, Output } from "./terminal.ts";
+import { type CommandContext, type Output, plain } from "./terminal.ts";
 
 /** One press of Ctrl-C reaches us more than once where npm stands between: signals so close together are one. */
 const sameSignalMs = 300;
@@ -21,7 +23,8 @@ export async function serve(flags: SettingsFlags, context: CommandContext): Prom
   // A signal that comes while the server still starts is kept until it has.
   const signals = listenForSignals();
   const server = await startServer(loaded, { log, loadAgain: () => loadSettings(flags, context) });
-  err.write(formatBanner({ loaded, server, cwd: context.cwd }, err));
+  const broken = await listBroken(loaded, context);
+  err.write(formatBanner({ loaded, server, cwd: context.cwd, broken }, err));
   for (;;) {
     const signal = await signals.next();
     if (signal !== "SIGHUP") break;
@@ -37,6 +40,14 @@ export async function serve(flags: SettingsFlags, context: CommandContext): Prom
   const left = await Promise.race([server.stop().then(() => false), signals.nextStop().then(() => true)]);
   if (left) err.write("Left at once; what was accepted is in the spool.\n");
   return left ? exitStatus.interrupted : exitStatus.done;
+}
+
+/** What is bound and cannot run. The server is asked as any client asks it; where that fails, the log has it all the same. */
+async function listBroken({ config: { data } }: LoadedConfig, { cwd }: CommandContext): Promise<BindingView[]> {
+  return await askServer<{ bindings: readonly BindingView[] }>({ data, cwd, path: "/api/v1/bindings" }).then(
+    ({ bindings }) => bindings.filter(({ kind, enabled }) => enabled && kind === "broken"),
+    () => [],
+  );
 }
 
 type StopSignal = "SIGTERM" | "SIGINT";
@@ -83,10 +94,12 @@ interface Started {
   readonly loaded: LoadedConfig;
   readonly server: Pick<RunningServer, "listeners" | "admin">;
   readonly cwd: string;
+  /** What is bound and cannot run: mail passes as if it were not there. */
+  readonly broken?: readonly Pick<BindingView, "name" | "event" | "reason">[];
 }
 
 /** Where everything is, and how to send a first message with what every machine has. */
-export function formatBanner({ loaded: { config, file }, server, cwd }: Started, err: Output): string {
+export function formatBanner({ loaded: { config, file }, server, cwd, broken = [] }: Started, err: Output): string {
   const near = (path: string) => {
     const below = relative(cwd, path);
     return below === "" ? "." : below.startsWith("..") ? path : `./${below}`;
@@ -108,8 +121,10 @@ export function formatBanner({ loaded: { config, file }, server, cwd }: Started,
     `${err.paint("cyan", `http://${forUrl(server.admin.address)}:${server.admin.port}/readyz`)}  and /metrics`,
   ]);
   rows.push(["config", file === null ? "defaults only; onarrival init makes a file" : near(file)]);
+  for (const { name, event, reason } of broken)
+    rows.push(["not running", `${err.paint("red", plain(name))}  ${event} goes on without it: ${plain(reason ?? "")}`]);
   const head = `${err.paint("bold", `OnArrival ${version} is running.`)} Ctrl-C stops it.\n`;
-  const lines = rows.map(([name, value]) => `  ${err.paint("dim", name.padEnd(11))}${value}\n`);
+  const lines = rows.map(([name, value]) => `  ${err.paint("dim", name.padEnd(13))}${value}\n`);
   return `${head}${lines.join("")}${firstMessage({ server, cwd, domain: local[0], maildir: near(config.delivery.maildir) }, err)}`;
 }
 

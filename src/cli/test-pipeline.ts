@@ -15,27 +15,34 @@ interface PipelineOptions {
   readonly sandbox: Sandbox;
   readonly limits: ScriptLimits;
   readonly dispatcher: Dispatcher;
+  readonly onBroken: (name: string, reason: string) => void;
 }
 
-/** Binds everything. What is given back lets go of it. A script that cannot run is left out, as the server does. @throws {Fault} `sink.load` */
+/** Binds everything. What is given back lets go of it. What cannot run is left out, as the server does, and told to `onBroken`. */
 export async function bindPipeline({
   config,
   sandbox,
   limits,
   dispatcher,
+  onBroken,
 }: PipelineOptions): Promise<() => Promise<void>> {
   const own = serverBindings([{ sink: loopGuard(), events: ["onArrival"] }], priorityDefault);
   const sinks = await loadSinks(config.sinks, silentLog);
+  let bound: readonly Binding[] = [];
   const registry = new ScriptRegistry({
     folder: config.scripts.folder,
     sandbox,
     limits,
     clock: systemClock,
     log: silentLog,
-    bind: (bindings: readonly Binding[], released) =>
-      dispatcher.replaceBindings([...own, ...sinks.bindings, ...bindings], released),
+    bind: (bindings: readonly Binding[], released) => {
+      bound = [...own, ...sinks.bindings, ...bindings];
+      dispatcher.replaceBindings(bound, released);
+    },
   });
   await registry.start();
+  for (const { name, event, enabled, target } of bound)
+    if (enabled && event === "onArrival" && target.kind === "broken") onBroken(name, target.reason);
   return async () => {
     await registry.stop();
     for (const { live } of registry.states()) if (live) sandbox.unload(live.version);

@@ -18,7 +18,7 @@ import { listMail, type MailSource } from "./mail-source.ts";
 import { Progress } from "./progress.ts";
 import { rootOf } from "./scripts-check.ts";
 import { loadSettings, type SettingsFlags } from "./settings.ts";
-import type { CommandContext } from "./terminal.ts";
+import { type CommandContext, plain } from "./terminal.ts";
 import { formatDifferences, formatRun, formatSummary } from "./test-report.ts";
 import { compare, expectationOf, type TestResult } from "./test-result.ts";
 import { bindingOf, createTestMessage, Tester, type TestRun, type TestSession, unrunnable } from "./test-run.ts";
@@ -172,7 +172,16 @@ async function prepare(bench: Bench, tester: Tester): Promise<Prepared> {
       asked: undefined,
       fault: null,
       inputs: [config.scripts.folder],
-      close: await bindPipeline({ config, sandbox, limits, dispatcher: tester.dispatcher }),
+      close: await bindPipeline({
+        config,
+        sandbox,
+        limits,
+        dispatcher: tester.dispatcher,
+        onBroken: (name, reason) =>
+          context.terminal.err.write(
+            `${context.terminal.err.paint("red", "left out")} ${plain(name)}: it cannot run: ${plain(reason)}\n`,
+          ),
+      }),
     };
   }
   const file = resolve(context.cwd, script);

@@ -60,7 +60,11 @@ export const configTable = section("", {
         "mx",
         "`mx` takes mail for our domains from anybody; `submission` takes mail to anywhere from users who logged in.",
       ),
-      engine: option(choice("engine", ["library"]), "library", "SMTP engine of the listener."),
+      engine: option(
+        choice("engine", ["library", "native"]),
+        "library",
+        "SMTP engine of the listener: the smtp-server package, or our own; docs/listeners.md tells them apart.",
+      ),
       line_ends: option(
         choice("way", ["refuse", "normalize"]),
         "refuse",
@@ -141,7 +145,7 @@ export const configTable = section("", {
   }),
 
   sinks: sectionList(
-    "A native sink: a trusted module that runs inside the server. Written once for each binding.",
+    "A native sink: a trusted module that runs inside the server; docs/native-sinks.md tells how to write one. Written once for each binding.",
     { nameKey: null, fallback: [] },
     {
       module: pathOption(

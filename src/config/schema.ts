@@ -14,7 +14,7 @@ export interface ListenerConfig {
   readonly address: string;
   readonly port: number;
   readonly role: "mx" | "submission";
-  readonly engine: "library";
+  readonly engine: "library" | "native";
   readonly lineEnds: "refuse" | "normalize";
   /** Absolute paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };

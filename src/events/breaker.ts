@@ -17,6 +17,7 @@ export class Breaker {
   readonly #clock: Clock;
   readonly #limits: BreakerLimits;
   #faultTimes: number[] = [];
+  /** When the next probe may begin. */
   #openUntil = 0;
   #state: BreakerState = "closed";
 
@@ -34,11 +35,16 @@ export class Breaker {
     return this.#state === "open" ? Math.max(0, this.#openUntil - this.#clock.monotonicMs()) : 0;
   }
 
-  /** Whether the binding may be asked now. The first to be told so after the suspension is the probe; the others wait for its outcome. */
+  /**
+   * Whether the binding may be asked now. The first to be told so after the suspension is the probe; the others wait for its outcome, as long as
+   * they waited for the probe: one that never ends is followed by another.
+   */
   admits(): boolean {
     if (this.#state === "closed") return true;
-    if (this.#state === "probing" || this.#clock.monotonicMs() < this.#openUntil) return false;
+    const now = this.#clock.monotonicMs();
+    if (now < this.#openUntil) return false;
     this.#state = "probing";
+    this.#openUntil = now + this.#limits.suspendMs;
     return true;
   }
 

@@ -9,9 +9,10 @@ import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import { type Binding, checkBinding, compareBindings } from "./binding.ts";
-import { Breaker, type BreakerLimits, type BreakerState } from "./breaker.ts";
+import { Breaker, type BreakerLimits } from "./breaker.ts";
 import type { AskName, EventName, SubjectOf, TellName } from "./event.ts";
 import { eventTable } from "./event-table.ts";
+import { type BindingHealth, freshHealth, type Health, isUsedUp, versionOf } from "./health.ts";
 import { onFaultVerdict } from "./on-fault.ts";
 import type { RuleFacts } from "./rule.ts";
 import { messageFacts, ruleFacts } from "./rule-facts.ts";
@@ -49,31 +50,12 @@ export interface Observation {
   readonly fault: Fault | null;
 }
 
-/** How a binding is doing. */
-export interface BindingHealth {
-  readonly firings: number;
-  readonly faults: number;
-  readonly breaker: BreakerState;
-  readonly lastFault: Fault | null;
-  /** Milliseconds since the Unix epoch; 0 without one. */
-  readonly lastFaultAt: number;
-}
-
 export interface DispatcherOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly scripts: ScriptRunner;
   readonly breaker?: BreakerLimits;
   readonly observe?: (observation: Observation) => void;
-}
-
-interface Health {
-  firings: number;
-  faults: number;
-  lastFault: Fault | null;
-  lastFaultAt: number;
-  readonly breaker: Breaker;
-  context: SinkContext;
 }
 
 /** The bindings of one moment. A message in hand keeps the set it began with; a replaced set is released when its last message is done. */
@@ -109,10 +91,16 @@ export class Dispatcher {
     this.#set = { byEvent, asksUnderWay: 0, released: undefined };
     const ids = new Set(bindings.map((binding) => binding.id));
     for (const id of this.#health.keys()) if (!ids.has(id)) this.#health.delete(id);
-    // What a binding is handed may have changed with it.
     for (const binding of bindings) {
       const health = this.#health.get(binding.id);
-      if (health) health.context = this.#contextOf(binding);
+      if (!health) continue;
+      // What a binding is handed may have changed with it.
+      health.context = this.#contextOf(binding);
+      // An edit is asked at once: what the version before it did is not held against it.
+      if (health.version !== versionOf(binding)) {
+        health.version = versionOf(binding);
+        health.breaker = this.#createBreaker();
+      }
     }
     if (former.asksUnderWay === 0) onReleased?.();
     else former.released = onReleased;
@@ -125,7 +113,7 @@ export class Dispatcher {
 
   healthOf(bindingId: string): BindingHealth {
     const health = this.#health.get(bindingId);
-    if (!health) return { firings: 0, faults: 0, breaker: "closed", lastFault: null, lastFaultAt: 0 };
+    if (!health) return freshHealth;
     const { firings, faults, lastFault, lastFaultAt } = health;
     return { firings, faults, breaker: health.breaker.state, lastFault, lastFaultAt };
   }
@@ -190,20 +178,21 @@ export class Dispatcher {
       }
       health.firings++;
       const before = message?.snapshot();
+      const undo = () => before && message!.restore(before);
       let answer: unknown;
       try {
         answer = binding.target.handler(subject, health.context);
       } catch (error) {
-        if (before) message!.restore(before);
+        undo();
         const verdict = this.#afterFault(event, binding, health, error, message?.id);
         if (verdict.kind !== "proceed") return verdict;
         continue;
       }
       if (answer instanceof Promise) {
         const rest = answer.then(
-          (value: unknown) => this.#answered(event, binding, health, value),
+          (value: unknown) => this.#answered(event, binding, health, value, undo),
           (error: unknown) => {
-            if (before) message!.restore(before);
+            undo();
             return this.#afterFault(event, binding, health, error, message?.id);
           },
         );
@@ -216,7 +205,7 @@ export class Dispatcher {
           ),
         );
       }
-      const verdict = this.#answered(event, binding, health, answer);
+      const verdict = this.#answered(event, binding, health, answer, undo);
       if (verdict.kind !== "proceed") return verdict;
       settled ||= verdict.settled;
     }
@@ -277,9 +266,10 @@ export class Dispatcher {
     return this.#askFrom({ start: end, settled }, event, subject, bindings, set);
   }
 
-  #answered(event: AskName, binding: Binding, health: Health, answer: unknown): Verdict {
+  #answered(event: AskName, binding: Binding, health: Health, answer: unknown, undo?: () => void): Verdict {
     const verdict = (answer ?? proceed) as Verdict;
     if (verdict.kind !== "proceed" && !eventTable[event].verdicts.includes(verdict.kind)) {
+      undo?.();
       const expected = ["proceed", ...eventTable[event].verdicts].join(", ");
       return this.#afterFault(
         event,
@@ -314,7 +304,7 @@ export class Dispatcher {
       ...fault.facts,
       ...(error instanceof Fault ? {} : { stack: error instanceof Error ? error.stack : undefined }),
     });
-    if (health.breaker.faulted()) {
+    if (health.version === versionOf(binding) && health.breaker.faulted()) {
       this.#options.log.warn("binding.suspended", {
         binding: binding.id,
         onFault: binding.onFault,
@@ -344,12 +334,17 @@ export class Dispatcher {
         faults: 0,
         lastFault: null,
         lastFaultAt: 0,
-        breaker: new Breaker(this.#options.clock, this.#options.breaker),
+        breaker: this.#createBreaker(),
+        version: versionOf(binding),
         context: this.#contextOf(binding),
       };
       this.#health.set(binding.id, health);
     }
     return health;
+  }
+
+  #createBreaker(): Breaker {
+    return new Breaker(this.#options.clock, this.#options.breaker);
   }
 
   #contextOf(binding: Binding): SinkContext {
@@ -372,10 +367,6 @@ export class Dispatcher {
       }
     });
   }
-}
-
-function isUsedUp(binding: Binding, health: Health): boolean {
-  return binding.maxFirings > 0 && health.firings >= binding.maxFirings;
 }
 
 function asFault(error: unknown): Fault {

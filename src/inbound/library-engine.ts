@@ -15,9 +15,10 @@ import type {
 import { SMTPServer } from "smtp-server";
 import { formatReply } from "../mail/status.ts";
 import type { Clock } from "../platform/clock.ts";
-import { describeThrown, Fault } from "../platform/fault.ts";
+import { describeThrown } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import type { Answer } from "./answer.ts";
+import { listenFault } from "./listen-fault.ts";
 import type { Listener, ListenerOptions } from "./listener.ts";
 import type { MailDataReceiver } from "./mail-data.ts";
 import type { Reception } from "./reception.ts";
@@ -58,6 +59,8 @@ class LibraryEngine implements Listener {
   readonly #sessions = new Map<string, InboundSession>();
   #port = 0;
   #transactionsInHand = 0;
+  /** The library's ids of the sessions whose message is here and not answered. */
+  readonly #deciding = new Set<string>();
 
   constructor(
     options: ListenerOptions,
@@ -70,7 +73,7 @@ class LibraryEngine implements Listener {
     this.#reception = reception;
     this.#clock = clock;
     this.#log = log;
-    const disabledCommands = ["XCLIENT", "XFORWARD"];
+    const disabledCommands = ["XCLIENT", "XFORWARD", "WIZ", "SHELL", "KILL"];
     if (!options.tls) disabledCommands.push("STARTTLS");
     // No credentials in the clear: without a certificate there is no AUTH either. RFC 4954 §4.
     if (!options.tls || !reception.authenticates) disabledCommands.push("AUTH");
@@ -133,7 +136,8 @@ class LibraryEngine implements Listener {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     for (const connection of this.#server.connections) {
-      connection.send(421, "4.3.2 Shutting down, please try again later");
+      // A message that is still decided on may come into custody: 421 would say that it never does. RFC 5321 §4.2.5.
+      if (!this.#deciding.has(connection.id)) connection.send(421, "4.3.2 Shutting down, please try again later");
       connection.close();
     }
     await closed;
@@ -220,6 +224,7 @@ class LibraryEngine implements Listener {
         const more = receiver.write(chunk);
         if (more) await more;
       }
+      this.#deciding.add(client.id);
       const answer = await this.#reception.endOfData(session, receiver, client.transmissionType);
       if (answer.code === 250) done(null, `${answer.status} ${answer.text}`);
       else done(asError(session, answer));
@@ -230,6 +235,7 @@ class LibraryEngine implements Listener {
         done(asError(session, { code: 451, status: "4.4.2", text: "Connection lost", close: false }));
       else done(this.#bug(error));
     } finally {
+      this.#deciding.delete(client.id);
       this.#transactionsInHand--;
     }
   }
@@ -289,16 +295,4 @@ function unknownParameter(address: SMTPServerAddress, known: ReadonlySet<string>
 
 function parametersOf(address: SMTPServerAddress): ReadonlyMap<string, string> {
   return new Map(Object.entries(address.args || {}).map(([keyword, value]) => [keyword, value === true ? "" : value]));
-}
-
-function listenFault({ name, address, port }: ListenerOptions, error: NodeJS.ErrnoException): Fault {
-  const why =
-    error.code === "EADDRINUSE"
-      ? "another program uses this port"
-      : error.code === "EACCES"
-        ? "this user may not use this port"
-        : error.code === "EADDRNOTAVAIL"
-          ? "this machine has no such address"
-          : describeThrown(error);
-  return new Fault("listen.failed", `Cannot listen on ${address}:${port} (listener ${name}): ${why}`, { cause: error });
 }

@@ -32,6 +32,8 @@ export class MailDataReceiver {
   readonly #limits: MailDataLimits;
   /** Octets up to the end of the header section, then undefined. */
   #head: Buffer | undefined = Buffer.alloc(0);
+  /** What `#head` is the begin of, with room for more where we made it: a header in many pieces is not copied for each. */
+  #room: Buffer = Buffer.alloc(0);
   #parted: { readonly header: Header; readonly separator: Buffer } | undefined;
   #sizeOctets = 0;
   #lastOctet = 0;
@@ -101,7 +103,7 @@ export class MailDataReceiver {
   #keep(data: Buffer): Promise<void> | undefined {
     if (this.#head === undefined) return this.#writeBody(data);
     const searchFrom = Math.max(0, this.#head.length - emptyLine.length + 1);
-    const head = this.#head.length === 0 ? data : Buffer.concat([this.#head, data]);
+    const head = this.#append(this.#head, data);
     const end = head.length >= 2 && head[0] === cr && head[1] === lf ? 0 : endOfHeader(head, searchFrom);
     if (end === -1) {
       if (head.length > this.#limits.headerOctetsMax) {
@@ -124,6 +126,17 @@ export class MailDataReceiver {
       );
     }
     return this.#part(head);
+  }
+
+  #append(head: Buffer, data: Buffer): Buffer {
+    if (head.length === 0) return (this.#room = data);
+    const length = head.length + data.length;
+    if (length > this.#room.length) {
+      this.#room = Buffer.allocUnsafe(2 * length);
+      head.copy(this.#room);
+    }
+    data.copy(this.#room, head.length);
+    return this.#room.subarray(0, length);
   }
 
   #part(head: Buffer): Promise<void> | undefined {

@@ -14,7 +14,7 @@ import type {
 import { trackCodes } from "../events/subject.ts";
 import type { Verdict } from "../events/verdict.ts";
 import { createId } from "../mail/ids.ts";
-import { formatMailbox, type Mailbox, sameMailbox } from "../mail/mailbox.ts";
+import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
 import { Message } from "../mail/message.ts";
 import { formatReversePath, parseForwardPath, parseReversePath, type ReversePath } from "../mail/path.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -161,10 +161,7 @@ export class Reception {
     };
     const refusal = objection(await this.#options.dispatcher.ask("onRcptTo", subject));
     if (refusal) return refusal;
-    for (const forwardPath of forwardPaths) {
-      if (!transaction.recipients.some((recipient) => sameMailbox(recipient, forwardPath)))
-        transaction.recipients.push(forwardPath);
-    }
+    for (const forwardPath of forwardPaths) transaction.add(forwardPath);
     return ok("Recipient accepted", "2.1.5");
   }
 
@@ -239,7 +236,8 @@ export class Reception {
       host: session.host,
       ip: session.ip,
       by: this.#listener.hostname,
-      protocol,
+      // RFC 6531 §3.7.3, §4.3.
+      protocol: transaction.parameters.has("SMTPUTF8") ? protocol.replace(/^E?SMTP/, "UTF8SMTP") : protocol,
       id: transaction.id,
       user: session.user,
       recipients: transaction.recipients,
@@ -297,9 +295,18 @@ export class Reception {
         await this.#options.spool.accept([message], this.#options.clock.now());
         session.messagesAccepted++;
         this.#finish(session, message, "accepted", {});
-        this.#options.enqueue(message);
+        this.#enqueue(message);
         return queued(message.id);
       }
+    }
+  }
+
+  /** It is in custody: what goes wrong now is no reason to say anything but 250. The queue finds it at the next start. */
+  #enqueue(message: Message): void {
+    try {
+      this.#options.enqueue(message);
+    } catch (error) {
+      this.#options.log.error("queue.failed", { message: message.id, reason: describeThrown(error) });
     }
   }
 

@@ -56,10 +56,20 @@ export class InboundTransaction implements Transaction {
   readonly parameters: Parameters;
   reversePath: ReversePath;
   readonly recipients: Mailbox[] = [];
+  /** Recipients in the form they are compared in; see sameMailbox. A look through the list for each would be long for a long one. */
+  readonly #known = new Set<string>();
 
   constructor(id: string, reversePath: ReversePath, parameters: Parameters) {
     this.id = id;
     this.reversePath = reversePath;
     this.parameters = parameters;
+  }
+
+  /** One recipient more; nothing where it is there already. */
+  add(mailbox: Mailbox): void {
+    const key = `${mailbox.localPart.toLowerCase()}@${mailbox.domain}`;
+    if (this.#known.has(key)) return;
+    this.#known.add(key);
+    this.recipients.push(mailbox);
   }
 }

@@ -26,9 +26,19 @@ export function createLog(options: { readonly level: LogLevel; readonly destinat
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
     },
-    options.destination ?? pino.destination({ fd: 1, sync: true }),
+    options.destination ?? standardOutput(),
   );
   return wrap(logger);
+}
+
+/** Octets of lines that wait for room where the log is written; what comes above is lost. */
+const waitingOctetsMax = 1_048_576;
+
+/** A disk that is full, or a reader that is gone, costs lines of the log: never a message, never the server. */
+function standardOutput(): DestinationStream {
+  const stream = pino.destination({ fd: 1, sync: true, maxLength: waitingOctetsMax });
+  stream.on("error", () => {});
+  return stream;
 }
 
 /** A log that keeps nothing; for tools and tests that look elsewhere. */

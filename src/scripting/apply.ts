@@ -30,6 +30,8 @@ export interface AppliedChanges {
 /** Recipients a script may leave on the envelope. */
 const recipientsMax = 1_000;
 
+const lineEnd = Buffer.from("\r\n");
+
 const nothing: AppliedChanges = { envelope: { added: [], removed: [] }, fields: [], parts: [] };
 
 /** Puts the effects of a run on the message. @throws {Fault} `script.action-invalid`; then the message is as it was */
@@ -38,7 +40,11 @@ export async function applyEffects(message: Message, effects: Effects): Promise<
   try {
     const envelope = applyEnvelope(message, effects);
     const fields = effects.fields ? applyFields(message, effects.fields) : [];
-    if (effects.splices?.length) message.body = await spliceBody(message.body, effects.splices);
+    if (effects.splices?.length) {
+      message.body = await spliceBody(message.body, effects.splices);
+      // A message that ended with its header has no empty line: what is written now would be read as fields.
+      if (message.separator.length === 0 && message.body.sizeOctets > 0) message.separator = lineEnd;
+    }
     return { envelope, fields, parts: effects.parts ?? [] };
   } catch (error) {
     message.restore(before);
@@ -96,8 +102,13 @@ function applyFields(message: Message, results: readonly FieldResult[]): FieldCh
     kept.add(result);
     return original;
   });
-  message.header = new Header(fields);
+  message.header = new Header(fields.map((field, index) => (index < fields.length - 1 ? ended(field) : field)));
   return describeFieldChanges(originals, results);
+}
+
+/** A message may break off within its header: the last field then lacks its line end, and something may stand behind it now. */
+function ended(field: Field): Field {
+  return field.octets.at(-1) === 0x0a ? field : { name: field.name, octets: Buffer.concat([field.octets, lineEnd]) };
 }
 
 /** Pairs what was written with what went: a new field of the same name as one that went is a change of it. */

@@ -6,14 +6,9 @@
 import { basename, relative } from "node:path";
 import { compileScript } from "../../sandbox/compile.ts";
 import type { Sandbox } from "../../sandbox/host.ts";
-import {
-  type CompiledScript,
-  type ScriptExports,
-  ScriptFaultError,
-  type ScriptLimits,
-} from "../../sandbox/protocol.ts";
+import { type ScriptExports, ScriptFaultError, type ScriptLimits } from "../../sandbox/protocol.ts";
 import { listScripts, watchScripts } from "../../sandbox/watch.ts";
-import { type Binding, type OnFault, onFaults, priorityDefault } from "../events/binding.ts";
+import { type Binding, checkBinding, type OnFault, onFaults, priorityDefault } from "../events/binding.ts";
 import { isEventName } from "../events/event-table.ts";
 import { parseRule, type Rule } from "../events/rule.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -68,7 +63,11 @@ export class ScriptRegistry {
   readonly #entries = new Map<string, Entry>();
   #created = 0;
   #watcher: { close(): Promise<void> } | undefined;
-  /** Changes are worked off one after the other. */
+  /** How many hold a version in the sandbox: sets of bindings that are not released, and a load under way. */
+  readonly #holds = new Map<string, number>();
+  /** Versions that are bound now. */
+  #bound: readonly string[] = [];
+  /** Changes are worked off one after the other. Never rejects. */
   #work: Promise<void> = Promise.resolve();
 
   constructor(options: RegistryOptions) {
@@ -79,7 +78,7 @@ export class ScriptRegistry {
   async start(): Promise<void> {
     const { folder } = this.#options;
     this.#watcher = await watchScripts({ root: folder, onChange: (change) => this.#follow(change) });
-    await this.#refresh(await listScripts(folder));
+    await this.reload();
   }
 
   async stop(): Promise<void> {
@@ -87,16 +86,9 @@ export class ScriptRegistry {
     await this.#work;
   }
 
-  /** Looks at the whole folder again. */
-  async reload(): Promise<void> {
-    const files = await listScripts(this.#options.folder);
-    this.#work = this.#work.then(() =>
-      this.#update(
-        files,
-        [...this.#entries.keys()].filter((file) => !files.includes(file)),
-      ),
-    );
-    await this.#work;
+  /** Looks at the whole folder again. Rejects where it cannot be read; then nothing changed. */
+  reload(): Promise<void> {
+    return this.#enqueue(async () => await this.#update(await listScripts(this.#options.folder), () => true));
   }
 
   states(): readonly ScriptState[] {
@@ -105,55 +97,50 @@ export class ScriptRegistry {
       .map(({ name, file, live, broken }) => ({ name, file, live, broken }));
   }
 
-  #refresh(files: readonly string[]): Promise<void> {
-    this.#work = this.#work.then(() => this.#update(files, []));
-    return this.#work;
-  }
-
   #follow({ changed, removed }: { readonly changed: readonly string[]; readonly removed: readonly string[] }): void {
-    this.#work = this.#work
-      .then(async () => {
-        const present = await listScripts(this.#options.folder);
-        const touched = new Set([...changed, ...removed]);
-        // A script is touched when it changed itself, or a file that went into it did; a broken one is tried again with every change.
-        const files = present.filter((file) => {
-          const entry = this.#entries.get(file);
-          return (
-            !entry ||
-            touched.has(file) ||
-            entry.broken !== null ||
-            entry.live?.inputs.some((input) => touched.has(input))
-          );
-        });
-        const gone = [...this.#entries.keys()].filter((file) => !present.includes(file));
-        await this.#update(files, gone);
-      })
-      .catch((error: unknown) => this.#options.log.error("scripts.failed", { reason: describeThrown(error) }));
+    const touched = new Set([...changed, ...removed]);
+    // A script is touched when it changed itself, or a file that went into it did; a broken one is tried again with every change.
+    const isTouched = (file: string) => {
+      const entry = this.#entries.get(file);
+      return (
+        !entry ||
+        touched.has(file) ||
+        entry.broken !== null ||
+        entry.live?.inputs.some((input) => touched.has(input)) === true
+      );
+    };
+    this.#enqueue(async () => await this.#update(await listScripts(this.#options.folder), isTouched)).catch(
+      (error: unknown) => this.#options.log.error("scripts.failed", { reason: describeThrown(error) }),
+    );
   }
 
-  async #update(files: readonly string[], gone: readonly string[]): Promise<void> {
-    const retired: string[] = [];
-    for (const file of gone) {
-      const entry = this.#entries.get(file);
+  /** Does it behind what waits already; what fails stops nothing that comes after it. */
+  #enqueue(work: () => Promise<void>): Promise<void> {
+    const done = this.#work.then(work);
+    this.#work = done.catch(() => {});
+    return done;
+  }
+
+  /** Takes up the files of the folder, as they are, that are meant; and lets go of what is there no more. */
+  async #update(present: readonly string[], isMeant: (file: string) => boolean): Promise<void> {
+    const waiting = present.filter(isMeant);
+    for (const [file, { name }] of this.#entries) {
+      if (present.includes(file)) continue;
       this.#entries.delete(file);
-      if (!entry) continue;
-      if (entry.live) retired.push(entry.live.version);
-      this.#options.log.info("script.removed", { script: entry.name });
+      this.#options.log.info("script.removed", { script: name });
     }
+    const loaded: string[] = [];
     // Two at a time: a folder of two hundred scripts should not start two hundred compilations at once.
-    const waiting = [...files];
     const worker = async () => {
-      for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-        const former = await this.#activate(file);
-        if (former) retired.push(former);
-      }
+      for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await this.#activate(file, loaded);
     };
     await Promise.all([worker(), worker()]);
-    this.#bindAll(retired);
+    this.#bindAll();
+    this.#release(loaded);
   }
 
-  /** Makes the file as it is now the live version. Gives the version it replaced. */
-  async #activate(file: string): Promise<string | undefined> {
+  /** Makes the file as it is now the live version. A version that is loaded for it is held, and added to `loaded`. */
+  async #activate(file: string, loaded: string[]): Promise<void> {
     const { folder, sandbox, limits, clock, log } = this.#options;
     const startedMs = clock.monotonicMs();
     let entry = this.#entries.get(file);
@@ -171,12 +158,16 @@ export class ScriptRegistry {
       const compiled = await compileScript({ root: folder, file });
       if (compiled.version === entry.live?.version) {
         entry.broken = null;
-        return undefined;
+        return;
       }
+      this.#hold([compiled.version]);
+      loaded.push(compiled.version);
       const exports = await sandbox.load(compiled, limits);
-      const rule = this.#checkExports(compiled, exports);
+      const rule = exports.rule === undefined ? null : parseRule(exports.rule);
+      const live = { version: compiled.version, exports, rule, since: clock.now(), inputs: compiled.inputs };
+      checkBindings({ ...entry, live });
       const former = entry.live?.version;
-      entry.live = { version: compiled.version, exports, rule, since: clock.now(), inputs: compiled.inputs };
+      entry.live = live;
       entry.broken = null;
       log.info("script.activated", {
         script: entry.name,
@@ -185,38 +176,42 @@ export class ScriptRegistry {
         ms: Math.round(clock.monotonicMs() - startedMs),
       });
       for (const warning of rule?.warnings ?? []) log.warn("script.rule-warned", { script: entry.name, warning });
-      return former;
     } catch (error) {
       entry.broken = { ...brokenEdit(error), since: clock.now() };
       log.error("script.broken", { script: entry.name, ...brokenEdit(error), live: entry.live?.version ?? null });
-      return undefined;
     }
   }
 
-  /** @throws {Fault} `rule.syntax`; {ScriptFaultError} `script.exports` */
-  #checkExports(compiled: CompiledScript, exports: ScriptExports): Rule | null {
-    try {
-      for (const handler of exports.handlers) {
-        if (!isEventName(handler)) throw new Fault("script.exports", `There is no event ${handler}`);
+  #bindAll(): void {
+    const entries = [...this.#entries.values()];
+    const former = this.#bound;
+    this.#bound = entries.flatMap(({ live }) => (live ? [live.version] : []));
+    this.#hold(this.#bound);
+    this.#options.bind(entries.flatMap(bindingsOf), () => this.#release(former));
+  }
+
+  #hold(versions: readonly string[]): void {
+    for (const version of versions) this.#holds.set(version, (this.#holds.get(version) ?? 0) + 1);
+  }
+
+  /** Lets go of versions; those that nobody holds any more leave the sandbox. */
+  #release(versions: readonly string[]): void {
+    for (const version of versions) {
+      const holds = this.#holds.get(version)! - 1;
+      if (holds > 0) this.#holds.set(version, holds);
+      else {
+        this.#holds.delete(version);
+        this.#options.sandbox.unload(version);
       }
-      return exports.rule === undefined ? null : parseRule(exports.rule);
-    } catch (error) {
-      // Loaded, but of no use.
-      if (!this.#isLive(compiled.version)) this.#options.sandbox.unload(compiled.version);
-      throw error;
     }
   }
+}
 
-  #bindAll(retired: readonly string[]): void {
-    const bindings = [...this.#entries.values()].flatMap(bindingsOf);
-    this.#options.bind(bindings, () => {
-      for (const version of retired) if (!this.#isLive(version)) this.#options.sandbox.unload(version);
-    });
-  }
-
-  #isLive(version: string): boolean {
-    return [...this.#entries.values()].some((entry) => entry.live?.version === version);
-  }
+/** @throws {Fault} `script.exports`, `binding.invalid` where no binding can be made of what a script exports */
+function checkBindings(entry: Entry): void {
+  for (const handler of entry.live?.exports.handlers ?? [])
+    if (!isEventName(handler)) throw new Fault("script.exports", `There is no event ${handler}`);
+  for (const binding of bindingsOf(entry)) checkBinding(binding);
 }
 
 function bindingsOf({ name, live, broken, createdOrder }: Entry): Binding[] {

@@ -37,8 +37,9 @@ export interface LoadedSinks {
 export async function loadSinks(entries: readonly SinkEntry[], log: Log): Promise<LoadedSinks> {
   const bindings: Binding[] = [];
   const sinks: Sink[] = [];
+  // Before any sink is made: where a rule cannot be read nobody would close those that were.
+  const rulesOf = entries.map(({ events, rule }) => events.map((event) => (rule ? parseRule(rule, event) : null)));
   for (const [index, entry] of entries.entries()) {
-    const rules = entry.events.map((event) => (entry.rule ? parseRule(entry.rule, event) : null));
     const loaded = await loadSink(entry).catch((error: unknown) => {
       const reason = describeThrown(error);
       log.error("sink.broken", { module: entry.module, reason });
@@ -54,7 +55,7 @@ export async function loadSinks(entries: readonly SinkEntry[], log: Log): Promis
         event,
         enabled: entry.enabled,
         priority: entry.priority,
-        rule: rules[at] ?? null,
+        rule: rulesOf[index]![at] ?? null,
         onFault: entry.onFault,
         maxFirings: entry.maxFirings,
         properties: entry.properties,

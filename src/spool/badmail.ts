@@ -1,11 +1,11 @@
 /** Badmail: messages kept apart, each in a folder of its own with the reason beside it, until somebody releases or removes them. */
-import { readdir, rm } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { idPattern } from "../mail/ids.ts";
 import { formatMailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
 import { formatReversePath } from "../mail/path.ts";
-import { writeDurably } from "../platform/durable-file.ts";
+import { syncFolder, writeDurably } from "../platform/durable-file.ts";
 import { makeFolderDurably } from "../platform/durable-folder.ts";
 
 /** Why a message is here. */
@@ -31,12 +31,14 @@ export class BadMail {
   async keep(message: Message, reason: BadMailReason): Promise<void> {
     if (!idPattern.test(message.id))
       throw new Error(`Cannot keep a message under the name ${JSON.stringify(message.id)}: expected a message id`);
+    // Written aside and given its name last: after a crash an id stands for a message with its reason, or is not there.
     const folder = join(this.folder, message.id);
-    await makeFolderDurably(folder);
+    const aside = `${folder}.tmp`;
+    await makeFolderDurably(aside);
     try {
       const chunks: Buffer[] = [];
       for await (const chunk of message.chunks()) chunks.push(chunk);
-      await writeDurably(join(folder, "message.eml"), chunks);
+      await writeDurably(join(aside, "message.eml"), chunks);
       const record = {
         id: message.id,
         receivedAt: new Date(message.receivedAt).toISOString(),
@@ -47,9 +49,11 @@ export class BadMail {
         to: message.envelope.recipients.map((recipient) => formatMailbox(recipient.mailbox)),
         origin: message.origin,
       };
-      await writeDurably(join(folder, "reason.json"), [Buffer.from(`${JSON.stringify(record, null, 2)}\n`)]);
+      await writeDurably(join(aside, "reason.json"), [Buffer.from(`${JSON.stringify(record, null, 2)}\n`)]);
+      await rename(aside, folder);
+      await syncFolder(this.folder);
     } catch (error) {
-      await rm(folder, { recursive: true, force: true }).catch(() => {});
+      for (const left of [aside, folder]) await rm(left, { recursive: true, force: true }).catch(() => {});
       throw error;
     }
   }

@@ -14,6 +14,7 @@ import type { AuthSubject, DisconnectSubject } from "../../src/events/subject.ts
 import { defer, discard, drop, quarantine, refuse, settle, type Verdict } from "../../src/events/verdict.ts";
 import { startLibraryListener } from "../../src/inbound/library-engine.ts";
 import type { ListenerOptions } from "../../src/inbound/listener.ts";
+import { startNativeListener } from "../../src/inbound/native-engine.ts";
 import { Reception } from "../../src/inbound/reception.ts";
 import { normalizeDomain } from "../../src/mail/mailbox.ts";
 import type { Message } from "../../src/mail/message.ts";
@@ -26,6 +27,8 @@ import { createRecordingLog } from "./recording-log.ts";
 
 /** What a transcript may ask for. */
 export interface SubjectOptions {
+  /** Which engine speaks; the library where none is named. */
+  readonly engine?: "library" | "native";
   readonly sizeOctetsMax?: number;
   readonly recipientsMax?: number;
   readonly connectionsPerClientMax?: number;
@@ -98,7 +101,8 @@ export async function startSubject(options: SubjectOptions = {}): Promise<Subjec
     postmasterDomain: "example.org",
     enqueue: (message) => void accepted.push(message),
   });
-  const listener = await startLibraryListener(listenerOptions, reception, { clock: systemClock, log });
+  const start = options.engine === "native" ? startNativeListener : startLibraryListener;
+  const listener = await start(listenerOptions, reception, { clock: systemClock, log });
   return {
     port: listener.port,
     events,

@@ -11,7 +11,7 @@
  *     spool is empty · spool holds 2 · badmail holds 1 · event onDisconnect closed 1
  *     message 1 from <> · message 1 to ann@example.org, bob@example.org · message 1 body is "one\r\n" · message 1 has "Subject: x"
  *
- * `# differs: why` marks a dialogue that the engine does not hold yet: the test then wants it to fail, so that the mark goes when the difference does.
+ * `# engine: native` or `# engine: library` plays it against that engine alone; a sibling tells what the other one does.
  * With `# split: every`, each octet behind C! is a segment of its own. A reply nobody asked for is an error, at the end too.
  */
 import { connect, type Socket } from "node:net";
@@ -34,8 +34,8 @@ export interface Step {
 export interface Transcript {
   readonly options: SubjectOptions;
   readonly splitEvery: boolean;
-  /** What the engine does otherwise, in words; undefined where the dialogue holds. */
-  readonly differs: string | undefined;
+  /** The one engine that holds this dialogue; undefined where all do. */
+  readonly engine: string | undefined;
   readonly steps: readonly Step[];
 }
 
@@ -45,17 +45,17 @@ export function parseTranscript(source: string): Transcript {
   const sinks: string[] = [];
   let options: SubjectOptions = {};
   let splitEvery = false;
-  let differs: string | undefined;
+  let engine: string | undefined;
   for (const [i, text] of source.split("\n").entries()) {
     const line = text.trimEnd();
-    const directive = /^# (config|sink|split|differs): (.*)$/.exec(line);
+    const directive = /^# (config|sink|split|engine): (.*)$/.exec(line);
     if (directive?.[1] === "sink") sinks.push(directive[2]!);
     else if (directive?.[1] === "config") options = { ...options, ...readConfig(directive[2]!) };
-    else if (directive?.[1] === "differs") differs = directive[2];
+    else if (directive?.[1] === "engine") engine = directive[2];
     else if (directive?.[1] === "split") splitEvery = directive[2] === "every";
     else if (line !== "" && !line.startsWith("#")) steps.push({ line: i + 1, text: line });
   }
-  return { options: { ...options, sinks }, splitEvery, differs, steps };
+  return { options: { ...options, sinks }, splitEvery, engine, steps };
 }
 
 /** Plays a transcript. @throws {Error} at the first line that does not hold, with its number and what was there instead */
@@ -112,18 +112,17 @@ async function expectReply(pattern: string, connection: Connection): Promise<voi
   const lines = oneLine ? [await connection.line()] : await connection.reply();
   // A pattern for a whole reply is held against its first line, or against all of them joined.
   const texts = oneLine ? lines : [lines[0]!, lines.join("\n")];
-  const expression = new RegExp(
-    `^${pattern
-      .split("*")
-      .map((piece) => piece.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"))
-      .join(".*")}$`,
-    "s",
-  );
+  const expression = globExpression(pattern);
   const wellFormed = lines.every(
     (line) => /^\d{3}(?:[ -][^\r\n]*)?$/.test(line) && line.slice(0, 3) === lines[0]!.slice(0, 3),
   );
   if (!wellFormed || !texts.some((one) => expression.test(one)))
     throw new Error(`the server said ${JSON.stringify(lines)}`);
+}
+
+function globExpression(pattern: string): RegExp {
+  const pieces = pattern.split("*").map((piece) => piece.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
+  return new RegExp(`^${pieces.join(".*")}$`, "s");
 }
 
 function expectCount(rest: string, count: number): void {
@@ -134,7 +133,8 @@ function expectCount(rest: string, count: number): void {
 /** Events are told behind the reply, so this waits for a moment. */
 async function expectEvent(words: string, subject: Subject): Promise<void> {
   const deadline = performance.now() + eventWithinMs;
-  while (!subject.events.includes(words)) {
+  const expression = globExpression(words);
+  while (!subject.events.some((event) => expression.test(event))) {
     if (performance.now() > deadline) throw new Error(`told were: ${subject.events.join("; ") || "none"}`);
     await nextTurn();
   }

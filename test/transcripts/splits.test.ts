@@ -27,8 +27,12 @@ function quote(text: string): string {
   return JSON.stringify(text).replaceAll("\\u0000", "\\0");
 }
 
-async function play(steps: readonly string[], whole: (bodies: readonly string[]) => void): Promise<void> {
-  const subject = await startSubject();
+async function play(
+  engine: "library" | "native",
+  steps: readonly string[],
+  whole: (bodies: readonly string[]) => void,
+): Promise<void> {
+  const subject = await startSubject({ engine });
   try {
     await playTranscript(parseTranscript([...begin, ...steps, ...end].join("\n")), subject);
     whole(
@@ -39,10 +43,10 @@ async function play(steps: readonly string[], whole: (bodies: readonly string[])
   }
 }
 
-describe("mail data in two packets", () => {
+describe.each(["library", "native"] as const)("mail data in two packets, %s engine", (engine) => {
   test("is the same message wherever it was cut", async () => {
     const data = "..\r\n\r\n..\r\n..a\r\nb..\r\n...\r\n\r\n.\r\n";
-    await play(cutEverywhere(data, "250 2.0.0*"), (bodies) => {
+    await play(engine, cutEverywhere(data, "250 2.0.0*"), (bodies) => {
       expect(bodies).toHaveLength(data.length - 1);
       expect(new Set(bodies)).toEqual(new Set([".\r\n\r\n.\r\n.a\r\nb..\r\n..\r\n\r\n"]));
     });
@@ -61,7 +65,7 @@ describe("mail data in two packets", () => {
     ["LF, CR, dot, LF, CR", "\n\r.\n\r"],
   ];
   test.concurrent.each(others)("does not end at %s, wherever it was cut", async (_why, sequence) => {
-    await play(cutEverywhere(`A: 1\r\n\r\nx${sequence}RSET\r\n.\r\n`, "550 5.6.0*"), (bodies) =>
+    await play(engine, cutEverywhere(`A: 1\r\n\r\nx${sequence}RSET\r\n.\r\n`, "550 5.6.0*"), (bodies) =>
       expect(bodies).toEqual([]),
     );
   });

@@ -43,6 +43,18 @@ write(
 );
 
 describe("listMail", () => {
+  test("takes an mbox from standard input apart, and leaves one message with a From line as it is", async () => {
+    const from = (text: string) => listMail(["-"], { cwd, stdin: async () => Buffer.from(text) });
+    const two = await from(
+      "From a Mon Nov  2 09:30:00 2026\nSubject: one\n\n>From x\n\nFrom here on\n\nFrom b Mon Nov  2 09:31:00 2026\nSubject: two\n\ny\n",
+    );
+    expect(two.map(({ name }) => name)).toEqual(["-#1", "-#2"]);
+    expect((await two[0]!.read()).toString()).toBe("Subject: one\r\n\r\nFrom x\r\n\r\nFrom here on\r\n");
+    expect((await two[1]!.read()).toString()).toBe("Subject: two\r\n\r\ny\r\n");
+    const single = await from("From a Mon Nov  2 09:30:00 2026\nSubject: one\n\nx\n");
+    expect(single.map(({ name }) => name)).toEqual(["-"]);
+  });
+
   test.each<[why: string, paths: string[], found: [string, string][]]>([
     ["a file", ["one.eml"], [["one.eml", "Subject: one\r\n\r\nbody\r\n"]]],
     ["a file with CRLF, untouched", ["crlf.eml"], [["crlf.eml", "Subject: crlf\r\n\r\nbody\r\n"]]],

@@ -60,7 +60,7 @@ describe("onarrival", () => {
       ["queue", "list"],
       3,
       /^$/,
-      /^onarrival: No server is running \(no answer on data\/control\.sock\)\n$/,
+      /^onarrival: No server is running \(no answer on data\/control\.sock\)\nStart it with onarrival serve, .*\n$/,
     ],
     ["says so for scripts", ["scripts", "list"], 3, /^$/, /No server is running/],
     ["says so for bindings", ["bindings", "list", "--json"], 3, /^$/, /No server is running/],
@@ -165,7 +165,9 @@ describe("launch.mjs", () => {
     expect(result).toEqual({
       status: 3,
       out: "",
-      err: "onarrival: No server is running (no answer on data/control.sock)\n",
+      err: expect.stringMatching(
+        /^onarrival: No server is running \(no answer on data\/control\.sock\)\nStart it .*\n$/,
+      ),
     });
   });
 
@@ -209,6 +211,19 @@ describe("onarrival init", () => {
   test("makes a tsconfig with which the scripts type-check", () => {
     const compiler = join(import.meta.dirname, "../../../node_modules/typescript/bin/tsc");
     expect(execFileSync(process.execPath, [compiler, "-p", site], { encoding: "utf8" })).toBe("");
+  });
+
+  test("says how to go on from any folder: the file that was started, as the name is not on PATH", async () => {
+    const { err } = await run("init", "other site");
+    expect(err).toMatch(/^ {2}cd 'other site'$/m);
+    expect(err).toMatch(/^ {2}node \S*\/src\/cli\/launch\.mjs serve$/m);
+  });
+
+  test("says in one line that a file is where the folder was to be", async () => {
+    writeFileSync(join(cwd, "taken"), "");
+    const { status, err } = await run("init", "taken");
+    expect(status).toBe(2);
+    expect(err).toMatch(/^onarrival: Cannot make a site in .*taken: .*\nName another folder: onarrival init DIR\n$/);
   });
 
   test("overwrites nothing, and then writes nothing at all", async () => {

@@ -173,7 +173,8 @@ test("formatBindings lists by event, the server's own dimmed in its place, and s
   const text = formatBindings(fakeServerView().bindings(), taggedOutput);
   expect(text.split("\n")[0]).toBe("<bold>onRcptTo</bold>");
   expect(text).toContain("<dim>relay-control</dim>");
-  expect(text).toContain("<red>broken: no such export</red>");
+  expect(text).toContain("<red>broken</red>");
+  expect(text).toContain("\n    <red>no such export</red>\n");
   expect(text).toContain("<green>active</green>");
 });
 

@@ -53,7 +53,14 @@ describe("onarrival serve", () => {
       { name: "scripts/a.ts", kind: "script" },
       { name: "loop-guard", source: "server" },
     ]);
+    expect(await runCommand(["bindings", "list", "--event", "onArival"], { cwd })).toMatchObject({
+      status: 2,
+      err: 'onarrival: There is no event "onArival"\nDid you mean onArrival?\n',
+    });
     expect(await json("queue", "list")).toEqual([]);
+    expect((await runCommand(["queue", "list", "--to", "@example.org"], { cwd })).err).toBe(
+      "Nothing in the queue matches.\n",
+    );
     expect(await runCommand(["queue", "list"], { cwd })).toEqual({ status: 0, out: "", err: "The queue is empty.\n" });
     expect(await runCommand(["queue", "show", "NONE"], { cwd })).toMatchObject({
       status: 1,
@@ -66,6 +73,17 @@ describe("onarrival serve", () => {
     expect(err).toMatch(/curl -sS smtp:\/\/127\.0\.0\.1:\d+ /);
     for (const line of out.trim().split("\n")) expect(JSON.parse(line)).toHaveProperty("event");
     expect((await runCommand(["queue", "list"], { cwd })).status).toBe(3);
+  });
+
+  test("says at the start which scripts and sinks cannot run", async () => {
+    writeFileSync(join(cwd, "scripts/b.ts"), "export const onArrival = () => {");
+    writeFileSync(join(cwd, "onarrival.toml"), '[[sinks]]\nmodule = "./none.ts"\nevent = "onArrival"\n');
+    const server = serve();
+    await server.until("is running.");
+    server.child.kill("SIGTERM");
+    const { err } = await server.ended;
+    expect(err).toMatch(/^ {2}not running {2}scripts\/b\.ts {2}onArrival goes on without it: .+$/m);
+    expect(err).toMatch(/^ {2}not running {2}none\.ts {2}onArrival goes on without it: .+$/m);
   });
 
   test("reads scripts and configuration again on SIGHUP, and keeps the present ones where the new are wrong", async () => {

@@ -323,7 +323,8 @@ describe("onarrival test", () => {
         ],
       },
     });
-    const { out } = await run(["mail/hello.eml"], { pipeline: true, config: "pipe/onarrival.toml", json: false });
+    const { out, err } = await run(["mail/hello.eml"], { pipeline: true, config: "pipe/onarrival.toml", json: false });
+    expect(err).toMatch(/^left out scripts\/bad\.ts: it cannot run: .+\n$/);
     expect(out).toMatch(/sinks {5}mark {2}proceed\n {12}scripts\/a\.ts {2}proceed\n/);
   });
 

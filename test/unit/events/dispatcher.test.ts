@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
+import type { Binding } from "../../../src/events/binding.ts";
 import { Dispatcher, type Observation, type ScriptRunner } from "../../../src/events/dispatcher.ts";
 import { parseRule } from "../../../src/events/rule.ts";
-import { defer, discard, proceed, refuse, settle } from "../../../src/events/verdict.ts";
+import { defer, discard, drop, proceed, refuse, settle, type Verdict } from "../../../src/events/verdict.ts";
 import type { Message } from "../../../src/mail/message.ts";
 import { Fault } from "../../../src/platform/fault.ts";
 import { silentLog } from "../../../src/platform/log.ts";
@@ -130,6 +131,21 @@ describe("ask", () => {
   });
 
   test.each([
+    ["at once", (verdict: Verdict) => verdict],
+    ["later", async (verdict: Verdict) => verdict],
+  ])("undoes a sink's edits where the verdict it gives %s is none the event takes", async (_why, give) => {
+    const { dispatcher } = createDispatcher();
+    const message = createMessage("Subject: before\n\nbody\n");
+    const edit = ({ message: edited }: { message: Message }) => {
+      edited.header = edited.header.set("Subject", "after");
+      return give(drop());
+    };
+    dispatcher.replaceBindings([createBinding("onArrival", edit, { onFault: "proceed" })]);
+    expect(await dispatcher.ask("onArrival", { message })).toMatchObject({ kind: "proceed" });
+    expect(message.header.get("Subject")).toBe("before");
+  });
+
+  test.each([
     ["defer", { kind: "defer", code: 451, status: "4.3.0" }],
     ["refuse", { kind: "refuse", code: 550, status: "5.3.0" }],
     ["quarantine", { kind: "quarantine" }],
@@ -178,6 +194,25 @@ describe("ask", () => {
     expect(ask()).toMatchObject({ kind: "defer" });
     expect(asked).toBe(11);
     works = true;
+    await clock.advance(60_000);
+    expect(ask()).toMatchObject({ kind: "proceed" });
+    expect(dispatcher.healthOf("moody").breaker).toBe("closed");
+  });
+
+  test("a probe that never ends is followed by another one", async () => {
+    const { dispatcher, clock } = createDispatcher();
+    let asked = 0;
+    const moody = () => {
+      asked++;
+      if (asked <= 10) throw new Error("oops");
+      return asked === 11 ? new Promise<never>(() => {}) : proceed;
+    };
+    dispatcher.replaceBindings([createBinding("onArrival", moody, { id: "moody", onFault: "defer" })]);
+    const ask = () => dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") });
+    for (let i = 0; i < 10; i++) ask();
+    await clock.advance(60_000);
+    expect(ask()).toBeInstanceOf(Promise);
+    expect(ask()).toMatchObject({ kind: "defer" });
     await clock.advance(60_000);
     expect(ask()).toMatchObject({ kind: "proceed" });
     expect(dispatcher.healthOf("moody").breaker).toBe("closed");
@@ -246,6 +281,39 @@ describe("ask with scripts", () => {
       by: "b",
     });
     expect(dispatcher.healthOf("a").lastFault).toBe(fault);
+  });
+
+  test("another version of a suspended script is asked at once, and late faults of the one before are not held against it", async () => {
+    const versions: unknown[] = [];
+    let finishLate: () => void = () => {};
+    const late = new Promise<void>((resolve) => (finishLate = resolve));
+    let waits = false;
+    const { dispatcher } = createDispatcher({
+      run: async (_event, _message, steps) => {
+        const { binding } = steps[0]!;
+        const isBad = binding.target === script;
+        versions.push(binding.target.kind === "script" && binding.target.version);
+        if (isBad && waits) await late;
+        return [{ binding, verdict: proceed, fault: isBad ? new Fault("script.threw", "oops") : null }];
+      },
+    });
+    const bind = (target: Binding["target"]) =>
+      dispatcher.replaceBindings([createBinding("onArrival", never, { id: "a", source: "script", target })]);
+    const ask = async () => await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") });
+    bind(script);
+    for (let i = 0; i < 9; i++) await ask();
+    waits = true;
+    const lateAsks = Array.from({ length: 20 }, ask);
+    waits = false;
+    await ask();
+    expect(dispatcher.healthOf("a").breaker).toBe("open");
+    bind({ kind: "script", version: "sha256:2" });
+    expect(dispatcher.healthOf("a").breaker).toBe("closed");
+    expect(await ask()).toMatchObject({ kind: "proceed" });
+    finishLate();
+    await Promise.all(lateAsks);
+    expect(await ask()).toMatchObject({ kind: "proceed" });
+    expect(versions.slice(-2)).toEqual(["sha256:2", "sha256:2"]);
   });
 
   test("a sandbox that is down is the first script's fault, not a lost message", async () => {

@@ -48,6 +48,18 @@ describe("applyEffects", () => {
     expect((await message.body.octets()).toString()).toBe("1st\r\nsecond\r\nend\r\n");
   });
 
+  test("puts an empty line before the body of a message that ended with its header", async () => {
+    const message = createMessage("Subject: one\n");
+    await applyEffects(message, { splices: [{ start: 0, end: 0, octets: Buffer.from("Bcc: words\r\n") }] });
+    expect(await octetsOf(message)).toBe("Subject: one\r\n\r\nBcc: words\r\n");
+  });
+
+  test("ends the line of a header that broke off before a field behind it", async () => {
+    const message = createMessage("Subject: one");
+    await applyEffects(message, { fields: [0, ["X-Tag", "new"]] });
+    expect(await octetsOf(message)).toBe("Subject: one\r\nX-Tag: new\r\n");
+  });
+
   test.each<[string, Effects]>([
     ["a field kept twice", { fields: [0, 0] }],
     ["a field that is not there", { fields: [7] }],

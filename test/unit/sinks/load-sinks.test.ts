@@ -57,4 +57,14 @@ describe("loadSinks", () => {
       loadSinks([entry("refuse-all.ts", { rule: "RCPT TWO=*@example.test" })], silentLog),
     ).rejects.toMatchObject({ code: "rule.syntax" });
   });
+
+  test("makes no sink where a rule cannot be read", async () => {
+    const made: unknown[] = [];
+    const properties = { made };
+    const bad = entry("refuse-all.ts", { rule: "RCPT TWO=*@example.test" });
+    await expect(loadSinks([entry("counts.ts", { properties }), bad], silentLog)).rejects.toMatchObject({
+      code: "rule.syntax",
+    });
+    expect(made).toEqual([]);
+  });
 });

@@ -1,4 +1,4 @@
-/** What transcripts cannot play: TLS, logins, limits on connections, and how a listener closes. */
+/** What transcripts cannot play, with both engines: TLS, logins, limits on connections, and how a listener closes. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -10,6 +10,7 @@ import type { AuthSubject, SessionSubject } from "../../../src/events/subject.ts
 import { drop } from "../../../src/events/verdict.ts";
 import { startLibraryListener } from "../../../src/inbound/library-engine.ts";
 import type { Listener, ListenerOptions } from "../../../src/inbound/listener.ts";
+import { startNativeListener } from "../../../src/inbound/native-engine.ts";
 import { Reception } from "../../../src/inbound/reception.ts";
 import type { Message } from "../../../src/mail/message.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
@@ -75,7 +76,7 @@ async function listen(
     postmasterDomain: "example.test",
     enqueue: (message) => void accepted.push(message),
   });
-  listener = await startLibraryListener(listenerOptions, reception, { clock: systemClock, log: silentLog });
+  listener = await start(listenerOptions, reception, { clock: systemClock, log: silentLog });
 }
 
 const login = createBinding("onAuth", (subject: AuthSubject) => {
@@ -94,7 +95,14 @@ function send(options: { readonly to: string; readonly pass?: string }): Promise
     .finally(() => transport.close());
 }
 
-describe("TLS and logins", () => {
+const engines = { library: startLibraryListener, native: startNativeListener };
+let start: typeof startNativeListener;
+
+describe.each(["library", "native"] as const)("the %s engine: TLS and logins", (engine) => {
+  beforeEach(() => {
+    start = engines[engine];
+  });
+
   test("a user who logged in behind STARTTLS may relay, and the message says so", async () => {
     const secured: string[] = [];
     await listen({ tls }, [
@@ -124,7 +132,11 @@ function hear(socket: Socket): Promise<string> {
   });
 }
 
-describe("connections", () => {
+describe.each(["library", "native"] as const)("the %s engine: connections", (engine) => {
+  beforeEach(() => {
+    start = engines[engine];
+  });
+
   test("one more than a client may have is told so and closed; the others go on", async () => {
     await listen();
     const sockets = Array.from({ length: 4 }, () => connect(listener.port, "127.0.0.1"));
@@ -150,7 +162,11 @@ describe("connections", () => {
   });
 });
 
-describe("close", () => {
+describe.each(["library", "native"] as const)("the %s engine: close", (engine) => {
+  beforeEach(() => {
+    start = engines[engine];
+  });
+
   test("waits for the message in hand, answers it, and sends the idle away with 421", async () => {
     let open: () => void = () => {};
     gate = new Promise((resolve) => (open = resolve));

@@ -1,0 +1,91 @@
+/** The whole server in this process: how it reloads, and how it stops. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { loadConfig } from "../../src/config/load.ts";
+import { type RunningServer, startServer } from "../../src/main.ts";
+import { freePorts } from "../support/free-ports.ts";
+import { createRecordingLog, type RecordingLog } from "../support/recording-log.ts";
+import { SmtpClient } from "../support/smtp-client.ts";
+
+let folder: string;
+let log: RecordingLog;
+let server: RunningServer;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "onarrival-main-"));
+  mkdirSync(join(folder, "scripts"));
+  log = createRecordingLog();
+});
+
+afterEach(async () => {
+  await server.stop();
+  rmSync(folder, { recursive: true });
+});
+
+async function start(): Promise<void> {
+  const [mx, submission, admin] = await freePorts(3);
+  const listener = (name: string, port: number) =>
+    `[[listeners]]\nname = "${name}"\naddress = "127.0.0.1"\nport = ${port}\n`;
+  configure(
+    `${listener("one", mx!)}${listener("two", submission!)}[admin]\nport = ${admin}\n[scripts]\nprocesses = 1\n`,
+  );
+  server = await startServer(load(), { log, loadAgain: load });
+}
+
+let rest = "";
+
+function configure(text: string, domain = "example.test"): void {
+  rest = text;
+  writeFileSync(join(folder, "onarrival.toml"), `${text}[domains]\nlocal = ["${domain}"]\n`);
+}
+
+const load = () => loadConfig({ path: join(folder, "onarrival.toml"), env: {}, cwd: folder });
+
+describe("reload", () => {
+  test("postmaster without a domain moves with the first local domain", async () => {
+    await start();
+    configure(rest, "example.org");
+    expect(await server.reload()).toContain("domains.local: now example.org");
+    const client = await SmtpClient.connect(server.listeners[0]!.port);
+    await client.command("MAIL FROM:<>");
+    expect(await client.command("RCPT TO:<postmaster>")).toMatchObject({ code: 250 });
+    await client.command("QUIT");
+  });
+});
+
+describe("stop", () => {
+  test("closes every listener at once, however long one has to wait for its client", async () => {
+    await start();
+    const clients = await Promise.all(server.listeners.map(({ port }) => SmtpClient.connect(port)));
+    for (const client of clients) {
+      for (const line of ["MAIL FROM:<>", "RCPT TO:<ann@example.test>", "DATA"]) await client.command(line);
+    }
+    const stopped = server.stop();
+    await Promise.all(
+      server.listeners.map(
+        ({ port }) =>
+          new Promise<void>((resolve, reject) => {
+            const socket = connect(port, "127.0.0.1");
+            socket.once("connect", () => reject(new Error(`${port} still takes connections`)));
+            socket.once("error", () => resolve());
+          }),
+      ),
+    );
+    expect(await Promise.all(clients.map((client) => client.command(".")))).toMatchObject([
+      { code: 250 },
+      { code: 250 },
+    ]);
+    await stopped;
+  });
+
+  test("asked for twice is one stop, and both wait for its end", async () => {
+    await start();
+    void server.stop();
+    await server.stop();
+    const events = log.lines.map(({ event }) => event).filter((event) => /^(?:server|queue)\.stop/.test(event));
+    expect(events).toEqual(["server.stopping", "queue.stopped", "server.stopped"]);
+  });
+});
