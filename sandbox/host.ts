@@ -29,7 +29,7 @@ export interface SandboxOptions {
 
 interface Loaded {
   readonly script: CompiledScript;
-  readonly limits: ScriptLimits;
+  limits: ScriptLimits;
   runs: number;
   isUnloaded: boolean;
   /** Above 0: runs of it looked inside their messages lately, and the octets are sent at once. */
@@ -86,18 +86,18 @@ export class Sandbox {
       jobs.push(promise);
       return new LoadJob(script, limits, (job) => this.#pool.submit(job), { resolve, reject });
     });
-    // Known from now on to processes that start in the meantime; what they are told first makes no isolate yet.
-    this.#scripts.set(script.version, {
-      script,
-      limits,
-      runs: before?.runs ?? 0,
-      isUnloaded: false,
-      looks: before?.looks ?? 0,
-    });
+    // Known from now on to processes that start in the meantime; what they are told first makes no isolate yet. Loaded anew it is the same record:
+    // runs that have begun are counted down on it.
+    const loaded = before ?? { script, limits, runs: 0, isUnloaded: false, looks: 0 };
+    const wasInUse = before !== undefined && !before.isUnloaded;
+    loaded.limits = limits;
+    loaded.isUnloaded = false;
+    this.#scripts.set(script.version, loaded);
     const outcomes = await Promise.allSettled(jobs);
     const failure = outcomes.find((outcome) => outcome.status === "rejected");
     if (failure) {
-      this.unload(script.version);
+      // Those who use it already go on with it.
+      if (!wasInUse) this.unload(script.version);
       throw failure.reason;
     }
     return (outcomes[0] as PromiseFulfilledResult<ScriptExports>).value;

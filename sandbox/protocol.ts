@@ -116,8 +116,8 @@ export interface RunStep {
   readonly bindingId: string;
   readonly version: string;
   readonly limits: ScriptLimits;
-  /** Recipients that met the binding's rule. */
-  readonly matchedRecipients: readonly string[];
+  /** Recipients that met the binding's rule; null: all there are when its turn comes. */
+  readonly matchedRecipients: readonly string[] | null;
   /** Whether the steps behind this one are run although it faulted. */
   readonly proceedOnFault: boolean;
 }

@@ -54,7 +54,8 @@ export class MailView implements Mail {
   }
 
   get matchedRecipients(): readonly string[] {
-    return freeze(alive(this.#state).step.matchedRecipients);
+    const { step, mail } = alive(this.#state);
+    return freeze(step.matchedRecipients ?? mail.envelope.to);
   }
 
   get headers(): Headers {

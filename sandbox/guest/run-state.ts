@@ -17,7 +17,7 @@ export interface FieldEntry {
 
 export interface StepInput {
   readonly event: string;
-  readonly matchedRecipients: readonly string[];
+  readonly matchedRecipients: readonly string[] | null;
   readonly actionsMax: number;
   readonly logLinesMax: number;
   readonly logLineOctetsMax: number;

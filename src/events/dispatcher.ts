@@ -17,12 +17,13 @@ import { onFaultVerdict } from "./on-fault.ts";
 import type { RuleFacts } from "./rule.ts";
 import { messageFacts, ruleFacts } from "./rule-facts.ts";
 import type { SinkContext } from "./sink.ts";
-import { proceed, settle, type Verdict } from "./verdict.ts";
+import { proceed, readVerdict, settle, type Verdict } from "./verdict.ts";
 
 /** A script to run on a message, with the recipients that met its rule. */
 export interface ScriptStep {
   readonly binding: Binding;
-  readonly matchedRecipients: readonly Mailbox[];
+  /** null: all there are when its turn comes. */
+  readonly matchedRecipients: readonly Mailbox[] | null;
 }
 
 /** How one script did: its edits are on the message already, or, after a fault, nothing of them is. */
@@ -245,7 +246,8 @@ export class Dispatcher {
         if (verdict.kind !== "proceed") return verdict;
         continue;
       }
-      steps.push({ at: end, binding, matchedRecipients: rule ? rule.matchedRecipients(recipients) : recipients });
+      const matched = rule ? rule.matchedRecipients(recipients) : recipients;
+      steps.push({ at: end, binding, matchedRecipients: matched === recipients ? null : matched });
     }
     if (steps.length > 0) {
       const outcomes = await this.#options.scripts
@@ -267,16 +269,13 @@ export class Dispatcher {
   }
 
   #answered(event: AskName, binding: Binding, health: Health, answer: unknown, undo?: () => void): Verdict {
-    const verdict = (answer ?? proceed) as Verdict;
-    if (verdict.kind !== "proceed" && !eventTable[event].verdicts.includes(verdict.kind)) {
+    let verdict: Verdict;
+    try {
+      verdict = readVerdict(answer);
+      checkAllowed(event, verdict);
+    } catch (error) {
       undo?.();
-      const expected = ["proceed", ...eventTable[event].verdicts].join(", ");
-      return this.#afterFault(
-        event,
-        binding,
-        health,
-        new Fault("verdict.not-allowed", `Cannot ${String(verdict.kind)} at ${event}: expected one of ${expected}`),
-      );
+      return this.#afterFault(event, binding, health, error);
     }
     health.breaker.succeeded();
     this.#options.observe?.({ event, binding, verdict, fault: null });
@@ -375,4 +374,12 @@ function asFault(error: unknown): Fault {
 
 function by(binding: Binding, verdict: Verdict): Verdict {
   return verdict.kind === "proceed" ? verdict : { ...verdict, by: binding.id };
+}
+
+/** @throws {Fault} `verdict.not-allowed` */
+function checkAllowed(event: AskName, { kind }: Verdict): void {
+  const { verdicts } = eventTable[event];
+  if (kind === "proceed" || verdicts.includes(kind)) return;
+  const expected = ["proceed", ...verdicts].join(", ");
+  throw new Fault("verdict.not-allowed", `Cannot ${kind} at ${event}: expected one of ${expected}`);
 }

@@ -59,6 +59,43 @@ export function drop(
   return reply("drop", code >= 500 ? 5 : 4, text, code, options.status ?? `${code >= 500 ? 5 : 4}.7.0`);
 }
 
+interface Given {
+  readonly text: string;
+  readonly reason: string;
+  readonly code?: number;
+  readonly status?: string;
+}
+
+/**
+ * The verdict in what a sink answered: nothing is `proceed`, and an object of the right shape will do, with the defaults of the functions above.
+ * @throws {Fault} `verdict.code`, `verdict.status`, `verdict.text`, `verdict.not-allowed`
+ */
+export function readVerdict(answer: unknown): Verdict {
+  if (answer === undefined || answer === null || answer === proceed) return proceed;
+  // Trusted to be an object at most; the functions below check every text and number.
+  const { kind, text, reason, code, status, settled } = answer as { kind?: unknown; settled?: unknown } & Given;
+  const options = { ...(code === undefined ? {} : { code }), ...(status === undefined ? {} : { status }) };
+  switch (kind) {
+    case "proceed":
+      return settled === true ? settle : proceed;
+    case "refuse":
+      return refuse(text, options);
+    case "defer":
+      return defer(text, options);
+    case "drop":
+      return drop(text, options);
+    case "discard":
+      return discard(reason);
+    case "quarantine":
+      return quarantine(reason);
+    default:
+      throw new Fault(
+        "verdict.not-allowed",
+        `Cannot take ${JSON.stringify(answer)?.slice(0, 80)} for a verdict: expected one of refuse(…), defer(…), discard(…), quarantine(…), drop(…), proceed, settle`,
+      );
+  }
+}
+
 /** A verdict in one short line for people: `refuse 550 5.7.1 Not here`. */
 export function describeVerdict(verdict: Verdict): string {
   switch (verdict.kind) {

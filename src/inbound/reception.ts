@@ -55,6 +55,9 @@ export interface ReceptionOptions {
   readonly countSession?: () => void;
 }
 
+/** Recipients of a message that its log line names. */
+const recipientsLogged = 10;
+
 export class Reception {
   readonly #options: ReceptionOptions;
   readonly #listener: ListenerOptions;
@@ -186,7 +189,7 @@ export class Reception {
     try {
       received = await receiver.finish();
     } catch (error) {
-      return this.#cannotTake(transaction.id, session, error);
+      return this.#cannotTake(transaction, session, error);
     }
     const message = this.#createMessage(session, transaction, received, protocol);
     this.#track(message.id, "received", { session: session.id, sizeOctets: message.sizeOctets });
@@ -198,7 +201,7 @@ export class Reception {
         verdict.kind === "proceed" && message.body === received.body && message.envelope.recipients.length > 0;
       return answer;
     } catch (error) {
-      return this.#cannotTake(message.id, session, error);
+      return this.#cannotTake(transaction, session, error);
     } finally {
       if (!inCustody) await receiver.abort();
     }
@@ -335,7 +338,7 @@ export class Reception {
       session: session.id,
       ip: session.ip,
       from: formatReversePath(message.envelope.reversePath),
-      to: message.envelope.recipients.slice(0, 10).map((recipient) => formatMailbox(recipient.mailbox)),
+      to: message.envelope.recipients.slice(0, recipientsLogged).map((recipient) => formatMailbox(recipient.mailbox)),
       recipients: message.envelope.recipients.length,
       sizeOctets: message.sizeOctets,
       messageId: message.header.get("Message-ID")?.slice(0, 200) ?? null,
@@ -345,7 +348,8 @@ export class Reception {
   }
 
   /** Mail data that cannot be taken: the client keeps the message. */
-  #cannotTake(messageId: string, session: InboundSession, error: unknown): Answer {
+  #cannotTake(transaction: InboundTransaction, session: InboundSession, error: unknown): Answer {
+    const { id: messageId, reversePath, recipients } = transaction;
     const answer = answerOf(error);
     const code = error instanceof Fault ? error.code : "bug";
     const client = error instanceof Fault && error.blame === "client";
@@ -354,6 +358,8 @@ export class Reception {
       message: messageId,
       session: session.id,
       ip: session.ip,
+      from: formatReversePath(reversePath),
+      to: recipients.slice(0, recipientsLogged).map(formatMailbox),
       code: answer.code,
       status: answer.status,
       fault: code,

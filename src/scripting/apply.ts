@@ -27,7 +27,7 @@ export interface AppliedChanges {
   readonly parts: readonly PartChange[];
 }
 
-/** Recipients a script may leave on the envelope. */
+/** Recipients a script may make of a message; one that came with more keeps them. */
 const recipientsMax = 1_000;
 
 const lineEnd = Buffer.from("\r\n");
@@ -69,8 +69,9 @@ function applyEnvelope(message: Message, { from, to }: Effects): AppliedChanges[
   const added: Mailbox[] = [];
   let removed: readonly Mailbox[] = [];
   if (to !== undefined) {
-    if (to.length > recipientsMax)
-      throw new Fault("script.action-invalid", `Cannot send to ${to.length} recipients: at most ${recipientsMax}`);
+    const most = Math.max(recipientsMax, recipients.length);
+    if (to.length > most)
+      throw new Fault("script.action-invalid", `Cannot send to ${to.length} recipients: at most ${most}`);
     const wanted: Mailbox[] = [];
     for (const mailbox of to.map(parseMailbox)) {
       if (wanted.some((other) => sameMailbox(other, mailbox))) continue;

@@ -42,7 +42,6 @@ export interface ScriptState {
 interface Entry {
   readonly name: string;
   readonly file: string;
-  readonly createdOrder: number;
   live: (LiveVersion & { readonly inputs: readonly string[] }) | null;
   broken: BrokenEdit | null;
 }
@@ -61,7 +60,6 @@ export interface RegistryOptions {
 export class ScriptRegistry {
   readonly #options: RegistryOptions;
   readonly #entries = new Map<string, Entry>();
-  #created = 0;
   #watcher: { close(): Promise<void> } | undefined;
   /** How many hold a version in the sandbox: sets of bindings that are not released, and a load under way. */
   readonly #holds = new Map<string, number>();
@@ -148,7 +146,6 @@ export class ScriptRegistry {
       entry = {
         name: `${basename(folder)}/${relative(folder, file)}`,
         file,
-        createdOrder: ++this.#created,
         live: null,
         broken: null,
       };
@@ -214,8 +211,9 @@ function checkBindings(entry: Entry): void {
   for (const binding of bindingsOf(entry)) checkBinding(binding);
 }
 
-function bindingsOf({ name, live, broken, createdOrder }: Entry): Binding[] {
-  const shared = { name, maxFirings: 0, properties: {}, source: "script", createdOrder } as const;
+function bindingsOf({ name, live, broken }: Entry): Binding[] {
+  // Scripts of one priority go by their names: in the same order after a restart, and in a test run.
+  const shared = { name, maxFirings: 0, properties: {}, source: "script", createdOrder: 0 } as const;
   if (!live) {
     return [
       {

@@ -71,7 +71,7 @@ function runStep({ binding, matchedRecipients }: ScriptStep, limits: ScriptLimit
     bindingId: binding.id,
     version: binding.target.version,
     limits,
-    matchedRecipients: matchedRecipients.map(formatMailbox),
+    matchedRecipients: matchedRecipients?.map(formatMailbox) ?? null,
     proceedOnFault: binding.onFault === "proceed",
   };
 }

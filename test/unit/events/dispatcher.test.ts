@@ -156,6 +156,23 @@ describe("ask", () => {
     expect(dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject(verdict);
   });
 
+  test.each<[why: string, answer: unknown, expected: object]>([
+    [
+      "a plain object, with the usual code",
+      { kind: "refuse", text: "no" },
+      { kind: "refuse", code: 550, status: "5.7.1" },
+    ],
+    ["a code of another class", { kind: "refuse", text: "no", code: 250 }, { kind: "defer", code: 451 }],
+    ["no text", { kind: "refuse" }, { kind: "defer", code: 451 }],
+    ["a text of two lines", { kind: "discard", reason: "a\r\nb" }, { kind: "defer", code: 451 }],
+    ["no verdict at all", "refuse", { kind: "defer", code: 451 }],
+    ["an object of another kind", { kind: "maybe" }, { kind: "defer", code: 451 }],
+  ])("takes what a sink answers for what it is: %s", (_why, answer, expected) => {
+    const { dispatcher } = createDispatcher();
+    dispatcher.replaceBindings([createBinding("onArrival", () => answer)]);
+    expect(dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject(expected);
+  });
+
   test("a verdict the event does not take is a fault", () => {
     const { dispatcher, observations } = createDispatcher();
     dispatcher.replaceBindings([createBinding("onRcptTo", () => discard("not here"))]);

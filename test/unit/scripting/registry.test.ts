@@ -168,6 +168,24 @@ describe("ScriptRegistry", () => {
     expect(await tag()).toBe("tag 29");
   });
 
+  test("asks scripts of one priority in the order of their names, however they came to be there", async () => {
+    const order = (name: string) => `export const onArrival = (mail) => { mail.headers.add("X-Order", "${name}"); };\n`;
+    await start({ "c.ts": order("c"), "b.ts": order("b") });
+    writeFileSync(join(folder, "a.ts"), order("a"));
+    await until(() => registry.states().filter(({ live }) => live).length === 3);
+    const message = createMessage("Subject: one\n\nbody\n");
+    await dispatcher.ask("onArrival", { message });
+    expect(message.header.getAll("X-Order")).toEqual(["a", "b", "c"]);
+  });
+
+  test("a script without a rule sees the recipients as those before it left them", async () => {
+    await start({
+      "a.ts": `export const onArrival = (mail) => { mail.envelope.redirect("new@example.test"); };\n`,
+      "b.ts": `export const onArrival = (mail) => { mail.headers.add("X-Tag", mail.matchedRecipients.join()); };\n`,
+    });
+    expect(await tag()).toBe("new@example.test");
+  });
+
   test("follows what a script imports", async () => {
     mkdirSync(join(folder, "lib"));
     writeFileSync(join(folder, "lib", "words.ts"), `export const word: string = "one";\n`);
