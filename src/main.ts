@@ -28,6 +28,7 @@ import { createLog, type Log } from "./platform/log.ts";
 import { Metrics } from "./platform/metrics.ts";
 import { Queue } from "./queue/queue.ts";
 import { createRetrySchedule } from "./queue/retry-schedule.ts";
+import { LastGood } from "./scripting/last-good.ts";
 import { ScriptRegistry } from "./scripting/registry.ts";
 import { createScriptRunner } from "./scripting/runner.ts";
 import { loadSinks, serverBindings } from "./sinks/load-sinks.ts";
@@ -140,6 +141,7 @@ async function start(
   const registry = new ScriptRegistry({
     folder: config.scripts.folder,
     sandbox,
+    lastGood: new LastGood(join(config.data, "scripts")),
     limits,
     clock,
     log,

@@ -6,7 +6,12 @@
 import { basename, relative } from "node:path";
 import { compileScript } from "../../sandbox/compile.ts";
 import type { Sandbox } from "../../sandbox/host.ts";
-import { type ScriptExports, ScriptFaultError, type ScriptLimits } from "../../sandbox/protocol.ts";
+import {
+  type CompiledScript,
+  type ScriptExports,
+  ScriptFaultError,
+  type ScriptLimits,
+} from "../../sandbox/protocol.ts";
 import { listScripts, watchScripts } from "../../sandbox/watch.ts";
 import { type Binding, checkBinding, type OnFault, onFaults, priorityDefault } from "../events/binding.ts";
 import { isEventName } from "../events/event-table.ts";
@@ -14,6 +19,7 @@ import { parseRule, type Rule } from "../events/rule.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
+import type { LastGood } from "./last-good.ts";
 
 /** A version that runs. */
 export interface LiveVersion {
@@ -50,6 +56,8 @@ export interface RegistryOptions {
   /** Absolute path of the scripts folder. */
   readonly folder: string;
   readonly sandbox: Pick<Sandbox, "load" | "unload">;
+  /** Where versions outlive the server; a test run has none. */
+  readonly lastGood?: LastGood;
   readonly limits: ScriptLimits;
   readonly clock: Clock;
   readonly log: Log;
@@ -122,24 +130,31 @@ export class ScriptRegistry {
   /** Takes up the files of the folder, as they are, that are meant; and lets go of what is there no more. */
   async #update(present: readonly string[], isMeant: (file: string) => boolean): Promise<void> {
     const waiting = present.filter(isMeant);
+    const gone: string[] = [];
     for (const [file, { name }] of this.#entries) {
       if (present.includes(file)) continue;
       this.#entries.delete(file);
+      gone.push(name);
       this.#options.log.info("script.removed", { script: name });
     }
     const loaded: string[] = [];
+    const good: CompiledScript[] = [];
     // Two at a time: a folder of two hundred scripts should not start two hundred compilations at once.
     const worker = async () => {
-      for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await this.#activate(file, loaded);
+      for (let file = waiting.shift(); file !== undefined; file = waiting.shift())
+        await this.#activate(file, loaded, good);
     };
     await Promise.all([worker(), worker()]);
     this.#bindAll();
     this.#release(loaded);
+    // The disk comes last: no message waits for it.
+    for (const name of gone) await this.#options.lastGood?.forget(name);
+    for (const compiled of good) await this.#keep(compiled);
   }
 
-  /** Makes the file as it is now the live version. A version that is loaded for it is held, and added to `loaded`. */
-  async #activate(file: string, loaded: string[]): Promise<void> {
-    const { folder, sandbox, limits, clock, log } = this.#options;
+  /** Makes the file as it is now the live version. A version that is loaded for it is held, and added to `loaded`; one that is live, to `good`. */
+  async #activate(file: string, loaded: string[], good: CompiledScript[]): Promise<void> {
+    const { folder, clock, log } = this.#options;
     const startedMs = clock.monotonicMs();
     let entry = this.#entries.get(file);
     if (!entry) {
@@ -157,25 +172,48 @@ export class ScriptRegistry {
         entry.broken = null;
         return;
       }
-      this.#hold([compiled.version]);
-      loaded.push(compiled.version);
-      const exports = await sandbox.load(compiled, limits);
-      const rule = exports.rule === undefined ? null : parseRule(exports.rule);
-      const live = { version: compiled.version, exports, rule, since: clock.now(), inputs: compiled.inputs };
-      checkBindings({ ...entry, live });
       const former = entry.live?.version;
-      entry.live = live;
+      entry.live = await this.#load(entry, compiled, loaded);
       entry.broken = null;
-      log.info("script.activated", {
-        script: entry.name,
-        version: compiled.version,
-        former,
-        ms: Math.round(clock.monotonicMs() - startedMs),
-      });
-      for (const warning of rule?.warnings ?? []) log.warn("script.rule-warned", { script: entry.name, warning });
+      const ms = Math.round(clock.monotonicMs() - startedMs);
+      log.info("script.activated", { script: entry.name, version: compiled.version, former, ms });
+      for (const warning of entry.live.rule?.warnings ?? [])
+        log.warn("script.rule-warned", { script: entry.name, warning });
+      good.push(compiled);
     } catch (error) {
       entry.broken = { ...brokenEdit(error), since: clock.now() };
+      if (!entry.live) await this.#restore(entry, loaded);
       log.error("script.broken", { script: entry.name, ...brokenEdit(error), live: entry.live?.version ?? null });
+    }
+  }
+
+  /** @throws {ScriptFaultError}, {Fault} where it cannot be loaded or bound */
+  async #load(entry: Entry, compiled: CompiledScript, loaded: string[]): Promise<NonNullable<Entry["live"]>> {
+    const { sandbox, limits, clock } = this.#options;
+    this.#hold([compiled.version]);
+    loaded.push(compiled.version);
+    const exports = await sandbox.load(compiled, limits);
+    const rule = exports.rule === undefined ? null : parseRule(exports.rule);
+    const live = { version: compiled.version, exports, rule, since: clock.now(), inputs: compiled.inputs };
+    checkBindings({ ...entry, live });
+    return live;
+  }
+
+  async #keep(compiled: CompiledScript): Promise<void> {
+    await this.#options.lastGood?.keep(compiled).catch((error: unknown) => {
+      this.#options.log.warn("script.not-kept", { script: compiled.name, reason: describeThrown(error) });
+    });
+  }
+
+  /** The server was started while an edit is broken: what ran before it runs. */
+  async #restore(entry: Entry, loaded: string[]): Promise<void> {
+    const compiled = await this.#options.lastGood?.of(entry.name);
+    if (!compiled) return;
+    try {
+      entry.live = await this.#load(entry, compiled, loaded);
+      this.#options.log.warn("script.restored", { script: entry.name, version: compiled.version });
+    } catch (error) {
+      this.#options.log.warn("script.not-restored", { script: entry.name, reason: describeThrown(error) });
     }
   }
 

@@ -8,6 +8,7 @@ import { type CompiledScript, defaultLimits, type ScriptExports } from "../../..
 import { Dispatcher } from "../../../src/events/dispatcher.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import { silentLog } from "../../../src/platform/log.ts";
+import { LastGood } from "../../../src/scripting/last-good.ts";
 import { ScriptRegistry } from "../../../src/scripting/registry.ts";
 
 let folder: string;
@@ -34,6 +35,7 @@ beforeEach(() => {
     scripts: { run: () => Promise.reject(new Error("nothing is run")) },
   });
   registry = new ScriptRegistry({
+    lastGood: new LastGood(join(folder, "..", "last-good")),
     folder,
     limits: defaultLimits,
     clock: systemClock,

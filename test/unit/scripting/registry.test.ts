@@ -1,5 +1,5 @@
 /** Hot editing, with a real sandbox and a real folder: what is saved is live soon, what is broken never is. */
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -9,6 +9,7 @@ import { defaultLimits } from "../../../sandbox/protocol.ts";
 import { Dispatcher } from "../../../src/events/dispatcher.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import { silentLog } from "../../../src/platform/log.ts";
+import { LastGood } from "../../../src/scripting/last-good.ts";
 import { ScriptRegistry, type ScriptState } from "../../../src/scripting/registry.ts";
 import { createScriptRunner } from "../../../src/scripting/runner.ts";
 import { createMessage } from "../../support/events.ts";
@@ -48,6 +49,7 @@ async function start(files: Readonly<Record<string, string>>): Promise<void> {
     scripts: createScriptRunner({ sandbox, limits: defaultLimits, log: silentLog }),
   });
   registry = new ScriptRegistry({
+    lastGood: new LastGood(join(folder, "..", "last-good")),
     folder,
     sandbox,
     limits: defaultLimits,
@@ -144,6 +146,22 @@ describe("ScriptRegistry", () => {
     writeFileSync(join(folder, "a.ts"), tagging("mended"));
     await until(async () => (await tag()) === "mended");
     expect(state()!.broken).toBeNull();
+  });
+
+  test("a server that starts while an edit is broken runs what ran before it", async () => {
+    await start({ "a.ts": tagging("one"), "b.ts": "export const onArrival = () => {};\n" });
+    const { version } = state()!.live!;
+    await registry.stop();
+    const kept = join(folder, "..", "last-good");
+    expect(readdirSync(kept).sort()).toEqual(["scripts%2Fa.ts.json", "scripts%2Fb.ts.json"]);
+    writeFileSync(join(kept, "scripts%2Fb.ts.json"), "{ half of a fi");
+    await start({ "a.ts": "nonsense here\n", "b.ts": "nonsense too\n" });
+    expect(state()).toMatchObject({ live: { version }, broken: { code: "script.compile" } });
+    expect(state("scripts/b.ts")).toMatchObject({ live: null, broken: { code: "script.compile" } });
+    expect(await tag()).toBe("one");
+    rmSync(join(folder, "a.ts"));
+    await until(() => readdirSync(kept).length === 1);
+    expect(readdirSync(kept)).toEqual(["scripts%2Fb.ts.json"]);
   });
 
   test("a script that never was good is bound broken, and stops no mail", async () => {
