@@ -251,10 +251,13 @@ function warningsFor({ written, test }: Condition, event: EventName | undefined)
   const warnings: string[] = [];
   const { key, pattern } = written;
   const suffix = pattern && ["MAIL FROM", "RCPT TO", "EHLO"].includes(key) ? looseSuffix(pattern.text) : undefined;
-  if (suffix)
+  if (suffix) {
+    // A mailbox pattern needs its "@"; what stands before it here stays.
+    const local = key === "EHLO" ? "" : `${/^(.*)@/u.exec(pattern!.text)?.[1] || "*"}@`;
     warnings.push(
-      `"${written.text}" matches bad${suffix} too; write ${suffix} for the domain and *.${suffix} for those below it`,
+      `"${written.text}" matches bad${suffix} too; write ${local}${suffix} for the domain and ${local}*.${suffix} for those below it`,
     );
+  }
   if (event && tooEarly[key]?.includes(event) && !(test.of === "USER" && test.pattern === "absent")) {
     warnings.push(
       `"${written.text}" never holds at ${event}: there is no ${key === "HEADER" || key === "SUBJECT" ? "header" : key} yet`,
