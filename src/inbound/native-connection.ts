@@ -41,7 +41,10 @@ export class NativeConnection {
   #draining = false;
   #inputEnded = false;
   #ending = false;
+  #ended = false;
   #closed = false;
+  /** Whether the reception knows of it. */
+  #announced = false;
   #reason: DisconnectSubject["reason"] = "closed";
 
   constructor(socket: Socket, parts: ConnectionParts) {
@@ -88,8 +91,10 @@ export class NativeConnection {
   async #greet(): Promise<void> {
     if (this.#parts.isFull) {
       this.#smtp.end({ code: 421, status: "4.3.2", text: "Too many connections, please try again later" });
+      this.#ending = true;
       return;
     }
+    this.#announced = true;
     const refusal = await this.#decide(() => this.#parts.reception.connect(this.#session));
     if (refusal === null) this.#smtp.greet();
     // Refused at the greeting a client hears 554, or 421. RFC 5321 §3.1, §3.8.
@@ -120,7 +125,9 @@ export class NativeConnection {
 
   /** Does one step after the other, as long as there is one. */
   #work(): void {
-    if (this.#running || this.#closed) return;
+    if (this.#running) return;
+    // The client went away while something was done for it: what came of its message goes too.
+    if (this.#closed) return void this.#dropMessage();
     for (let step = this.#smtp.next(); step !== null; step = this.#smtp.next()) {
       const done = this.#perform(step);
       if (done === undefined) continue;
@@ -292,6 +299,8 @@ export class NativeConnection {
   }
 
   #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
     if (this.#socket.writable) this.#socket.end();
     // What still comes is read and thrown away, so that our last words are not lost to a reset.
     this.#socket.resume();
@@ -303,7 +312,7 @@ export class NativeConnection {
     this.#closed = true;
     // Where the end of data is being decided, the reception still has the octets.
     if (!this.#running) void this.#dropMessage();
-    this.#parts.reception.disconnect(this.#session, this.#reason);
+    if (this.#announced) this.#parts.reception.disconnect(this.#session, this.#reason);
     this.#parts.onClose();
   }
 }

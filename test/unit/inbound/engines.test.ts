@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTransport } from "nodemailer";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Dispatcher } from "../../../src/events/dispatcher.ts";
 import type { AuthSubject, SessionSubject } from "../../../src/events/subject.ts";
 import { drop } from "../../../src/events/verdict.ts";
@@ -143,6 +143,24 @@ describe.each(["library", "native"] as const)("the %s engine: connections", (eng
     const heard = await Promise.race(sockets.map(hear));
     expect(heard).toMatch(/^421 4\.7\.0 Too many connections/);
     for (const socket of sockets) socket.destroy();
+  });
+
+  test("one more than the listener takes is told so and closed, and counts for nobody", async () => {
+    const told: unknown[] = [];
+    const limits = {
+      sizeOctetsMax: 100_000,
+      recipientsMax: 100,
+      connectionsMax: 1,
+      connectionsPerClientMax: 2,
+      idleTimeoutMs: 60_000,
+    };
+    await listen({ limits }, [createBinding("onDisconnect", (subject) => void told.push(subject))]);
+    const first = connect(listener.port, "127.0.0.1");
+    await new Promise<void>((resolve) => first.once("data", () => resolve()));
+    for (let i = 0; i < 3; i++) expect(await hear(connect(listener.port, "127.0.0.1"))).toMatch(/^421 /);
+    if (engine === "native") expect(told).toEqual([]);
+    await vi.waitFor(() => expect(listener.sessions).toBe(1));
+    first.destroy();
   });
 
   test("a drop at onConnect closes the connection with its words", async () => {
