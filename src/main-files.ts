@@ -1,9 +1,17 @@
 /** Files and folders the configuration names, as the composition root needs them: there, and usable, or one clear fault. */
 import { access, constants, lstat, readFile } from "node:fs/promises";
-import { join } from "node:path";
-import type { Config } from "./config/schema.ts";
+import { dirname, join } from "node:path";
+import type { LoadedConfig } from "./config/load.ts";
+import type { CertificateConfig, Config, ListenerConfig } from "./config/schema.ts";
+import { type Binding, priorityDefault } from "./events/binding.ts";
+import { compileNetworks } from "./events/network.ts";
+import type { Certificate, ListenerOptions } from "./inbound/listener.ts";
+import type { Smarthost } from "./outbound/next-hop.ts";
 import { makeFolderDurably } from "./platform/durable-folder.ts";
 import { describeThrown, Fault } from "./platform/fault.ts";
+import { serverBindings } from "./sinks/load-sinks.ts";
+import { loopGuard } from "./sinks/loop-guard.ts";
+import { type RelayControlOptions, relayControl } from "./sinks/relay-control.ts";
 
 /** @throws {Fault} `data.unusable` */
 export async function prepareFolders({ data, delivery, scripts }: Config): Promise<void> {
@@ -34,8 +42,62 @@ export async function prepareFolders({ data, delivery, scripts }: Config): Promi
     throw new Fault("data.unusable", `Cannot use the scripts folder ${scripts.folder}: it is not a folder`);
 }
 
+/** The server's own handling, in its place among the sinks. */
+export function ownBindings(domains: RelayControlOptions): Binding[] {
+  return serverBindings(
+    [
+      { sink: relayControl(domains), events: ["onRcptTo"] },
+      { sink: loopGuard(), events: ["onArrival"] },
+    ],
+    priorityDefault,
+  );
+}
+
+/** Where relative paths of the site begin: the folder of its configuration, or where the command was called. */
+export function siteFolder({ file }: Pick<LoadedConfig, "file">): string {
+  return file === null ? process.cwd() : dirname(file);
+}
+
+/** A listener as the configuration has it, with the files it names. @throws {Fault} `config.unreadable` */
+export async function readListener(
+  { tls, trusted, engine: _engine, ...listener }: ListenerConfig,
+  hostname: string,
+): Promise<ListenerOptions> {
+  const option = `tls of listener ${listener.name}`;
+  return {
+    ...listener,
+    hostname,
+    trusted: {
+      proxy: compileNetworks(trusted.proxy),
+      xclient: compileNetworks(trusted.xclient),
+      xforward: compileNetworks(trusted.xforward),
+    },
+    ...(tls && {
+      tls: {
+        mode: tls.mode,
+        askCertificate: tls.askCertificate,
+        ...(await readCertificate(tls, option)),
+        more: await Promise.all(tls.more.map((one) => readCertificate(one, option))),
+      },
+    }),
+  };
+}
+
+async function readCertificate({ cert, key }: CertificateConfig, option: string): Promise<Certificate> {
+  return { cert: await readNamedFile(cert, `cert, ${option}`), key: await readNamedFile(key, `key, ${option}`) };
+}
+
 /** @throws {Fault} `config.unreadable` */
-export async function readNamedFile(path: string, option: string): Promise<Buffer> {
+export async function readSmarthost({ delivery }: Config): Promise<Smarthost | null> {
+  if (!delivery.smarthost) return null;
+  const { passwordFile, user, ...smarthost } = delivery.smarthost;
+  if (user === undefined || passwordFile === undefined) return smarthost;
+  const text = (await readNamedFile(passwordFile, "delivery.smarthost.password_file")).toString("utf8");
+  return { ...smarthost, user, password: text.split(/\r?\n/)[0]! };
+}
+
+/** @throws {Fault} `config.unreadable` */
+async function readNamedFile(path: string, option: string): Promise<Buffer> {
   return await readFile(path).catch((error: unknown) => {
     throw new Fault("config.unreadable", `Cannot read ${path} (${option}): ${describeFileError(error)}`, {
       cause: error,

@@ -10,7 +10,7 @@ import type {
 import type { Config } from "./config/schema.ts";
 import { type Binding, priorityDefault } from "./events/binding.ts";
 import type { Dispatcher } from "./events/dispatcher.ts";
-import { eventNames } from "./events/event-table.ts";
+import { eventNames, isEventName } from "./events/event-table.ts";
 import { formatMailbox } from "./mail/mailbox.ts";
 import type { Metrics } from "./platform/metrics.ts";
 import type { Queue } from "./queue/queue.ts";
@@ -28,6 +28,8 @@ export interface ViewParts {
   readonly listeners: readonly ListenerView[];
   readonly draining: () => boolean;
   readonly sessions: () => number;
+  /** Of changes whose binding is not there now. */
+  readonly missing?: () => readonly BindingView[];
 }
 
 export function createServerView(
@@ -37,8 +39,16 @@ export function createServerView(
   const scripts = () => registry.states().map((state) => scriptView(state, dispatcher));
   return {
     scripts,
-    bindings: () =>
-      eventNames.flatMap((event) => dispatcher.bindingsOf(event).map((binding) => bindingView(binding, dispatcher))),
+    bindings() {
+      const missing = parts.missing?.() ?? [];
+      return [
+        ...eventNames.flatMap((event) => [
+          ...dispatcher.bindingsOf(event).map((binding) => bindingView(binding, dispatcher)),
+          ...missing.filter((binding) => binding.event === event),
+        ]),
+        ...missing.filter((binding) => !isEventName(binding.event)),
+      ];
+    },
     async queue({ limit, from, to }) {
       const isMeant = ({ address }: { readonly address: string }) =>
         to?.startsWith("@") ? address.endsWith(to) : address === to;
@@ -96,8 +106,11 @@ function scriptView(
   dispatcher: Dispatcher,
 ): ScriptView {
   const events = live?.exports.handlers ?? [];
-  const health = dispatcher.healthOf(`${name}#${events[0] ?? "onArrival"}`);
-  const enabled = live?.exports.enabled ?? true;
+  const id = `${name}#${events[0] ?? "onArrival"}`;
+  const health = dispatcher.healthOf(id);
+  // As it is asked: an admin may have set something else than its exports say.
+  const bound = eventNames.flatMap((event) => dispatcher.bindingsOf(event)).find((binding) => binding.id === id);
+  const enabled = bound?.enabled ?? live?.exports.enabled ?? true;
   const state: ScriptState = !live
     ? "broken"
     : broken
@@ -113,9 +126,9 @@ function scriptView(
     state,
     version: live?.version ?? null,
     events,
-    priority: live?.exports.priority ?? priorityDefault,
-    rule: live?.exports.rule ?? null,
-    onFault: live?.exports.onFault ?? "defer",
+    priority: bound?.priority ?? priorityDefault,
+    rule: bound?.rule?.text ?? null,
+    onFault: bound?.onFault ?? "defer",
     runs: health.firings,
     faults: health.faults,
     lastFault: broken
@@ -130,7 +143,7 @@ function scriptView(
 }
 
 function bindingView(binding: Binding, dispatcher: Dispatcher): BindingView {
-  const { id, event, name, source, target, priority, rule, enabled, onFault, maxFirings } = binding;
+  const { id, event, name, source, target, priority, rule, enabled, onFault, maxFirings, properties } = binding;
   const health = dispatcher.healthOf(id);
   const reason =
     target.kind === "broken"
@@ -152,7 +165,18 @@ function bindingView(binding: Binding, dispatcher: Dispatcher): BindingView {
     rule: rule?.text ?? null,
     enabled,
     onFault,
+    timeoutMs: binding.timeoutMs ?? null,
     maxFirings,
+    properties,
+    overridden: binding.overridden ?? [],
+    firings: health.firings,
+    faults: health.faults,
+    breaker: health.breaker,
+    lastFault: health.lastFault && {
+      code: health.lastFault.code,
+      message: health.lastFault.message,
+      time: new Date(health.lastFaultAt).toISOString(),
+    },
     reason,
   };
 }

@@ -6,34 +6,41 @@ import { join } from "node:path";
 import { stopCompiler } from "../sandbox/compile.ts";
 import { Sandbox } from "../sandbox/host.ts";
 import { defaultLimits, type SandboxNotice, type ScriptLimits } from "../sandbox/protocol.ts";
+import { createBindingApi } from "./admin/binding-control.ts";
 import { serveControl } from "./admin/control.ts";
+import { createLiveApi } from "./admin/control-live.ts";
+import type { ExplainRequest } from "./admin/explain-view.ts";
 import { serveAdmin } from "./admin/http.ts";
 import { controlSocketName, type ListenerView } from "./admin/server-view.ts";
+import { BindingFile } from "./config/binding-file.ts";
 import type { LoadedConfig } from "./config/load.ts";
-import type { Config, ListenerConfig } from "./config/schema.ts";
-import { type Binding, priorityDefault } from "./events/binding.ts";
+import type { Binding } from "./events/binding.ts";
 import { Dispatcher } from "./events/dispatcher.ts";
-import { eventNames, eventTable } from "./events/event-table.ts";
-import { startLibraryListener } from "./inbound/library-engine.ts";
-import type { Listener, ListenerOptions } from "./inbound/listener.ts";
-import { startNativeListener } from "./inbound/native-engine.ts";
-import { Reception } from "./inbound/reception.ts";
-import { prepareFolders, readNamedFile } from "./main-files.ts";
+import type { Observation } from "./events/observation.ts";
+import { Tracer } from "./events/trace.ts";
+import { describeVerdict } from "./events/verdict.ts";
+import type { Listener } from "./inbound/listener.ts";
+import type { ArrivalResult } from "./inbound/reception.ts";
+import type { Message } from "./mail/message.ts";
+import { createBindingControl } from "./main-bindings.ts";
+import { applyDomains, needsRestart, sinkChanges, smarthostChanges } from "./main-changes.ts";
+import { explainMail } from "./main-explain.ts";
+import { ownBindings, prepareFolders, readListener, readSmarthost, siteFolder } from "./main-files.ts";
+import { startListeners } from "./main-listeners.ts";
 import { createServerView } from "./main-view.ts";
 import { createDelivery } from "./outbound/deliver.ts";
-import type { Smarthost } from "./outbound/next-hop.ts";
 import { type Clock, systemClock } from "./platform/clock.ts";
 import { describeThrown } from "./platform/fault.ts";
-import { createLog, type Log } from "./platform/log.ts";
+import { createLog, type Log, silentLog } from "./platform/log.ts";
+import { LoopLag } from "./platform/loop-lag.ts";
 import { Metrics } from "./platform/metrics.ts";
+import { createResolver } from "./platform/resolver.ts";
 import { Queue } from "./queue/queue.ts";
 import { createRetrySchedule } from "./queue/retry-schedule.ts";
 import { LastGood } from "./scripting/last-good.ts";
 import { ScriptRegistry } from "./scripting/registry.ts";
 import { createScriptRunner } from "./scripting/runner.ts";
-import { loadSinks, serverBindings } from "./sinks/load-sinks.ts";
-import { loopGuard } from "./sinks/loop-guard.ts";
-import { relayControl } from "./sinks/relay-control.ts";
+import { SinkLoader } from "./sinks/load-sinks.ts";
 import { BadMail } from "./spool/badmail.ts";
 import { createMemorySpool } from "./spool/memory.ts";
 import { openSqliteSpool } from "./spool/sqlite.ts";
@@ -79,11 +86,12 @@ export async function startServer(loaded: LoadedConfig, options: StartOptions = 
 }
 
 async function start(
-  { config, file }: LoadedConfig,
+  loaded: LoadedConfig,
   options: StartOptions,
   stops: (() => Promise<unknown> | unknown)[],
   stopAll: (log?: Log) => Promise<void>,
 ): Promise<RunningServer> {
+  const { config, file } = loaded;
   const clock = options.clock ?? systemClock;
   const log = options.log ?? createLog({ level: config.log.level });
   const startedAt = clock.now();
@@ -95,6 +103,8 @@ async function start(
       : await openSqliteSpool({ folder: config.data, log, clock });
   stops.push(() => spool.close());
   const badmail = new BadMail(join(config.data, "badmail"));
+  const halfWritten = await badmail.sweep();
+  if (halfWritten > 0) log.info("badmail.swept", { removed: halfWritten });
 
   const metrics: Metrics = new Metrics({ queue: () => spool.counts(), scripts: () => view.scriptCounts() });
   const limits: ScriptLimits = { ...defaultLimits, ...config.scripts.limits };
@@ -109,10 +119,14 @@ async function start(
     () => sandbox.close(),
   );
 
+  const tracer = new Tracer();
   const dispatcher = new Dispatcher({
     log,
     clock,
     breaker: config.scripts.breaker,
+    observe: (observation) => {
+      if (tracer.active) traceDecision(observation, tracer, clock);
+    },
     scripts: createScriptRunner({
       sandbox,
       limits,
@@ -123,20 +137,23 @@ async function start(
 
   const localDomains = new Set(config.domains.local);
   const relayDomains = new Set(config.domains.relay);
-  const own = serverBindings(
-    [
-      { sink: relayControl({ localDomains, relayDomains }), events: ["onRcptTo"] },
-      { sink: loopGuard(), events: ["onArrival"] },
-    ],
-    priorityDefault,
-  );
-  const sinks = await loadSinks(config.sinks, log);
-  stops.push(() => sinks.close());
+  const resolver = createResolver({ clock });
+  stops.push(() => resolver.close());
+  const configFolder = siteFolder(loaded);
+  const loader = new SinkLoader({ clock, log, resolver, folder: join(config.data, "sinks"), configFolder });
+  stops.push(() => loader.close());
   let scriptBindings: readonly Binding[] = [];
-  const bindAll = (released?: () => void) =>
-    dispatcher.replaceBindings([...own, ...sinks.bindings, ...scriptBindings], released);
-  bindAll();
-  warnOfSilentEvents(sinks.bindings, log);
+  const bindings = createBindingControl({
+    file: new BindingFile(config.data),
+    loader,
+    own: ownBindings({ localDomains, relayDomains }),
+    scripts: () => scriptBindings,
+    dispatcher,
+    clock,
+    log,
+    folder: configFolder,
+  });
+  await bindings.start(config.sinks);
 
   const registry = new ScriptRegistry({
     folder: config.scripts.folder,
@@ -145,9 +162,9 @@ async function start(
     limits,
     clock,
     log,
-    bind: (bindings, released) => {
-      scriptBindings = bindings;
-      bindAll(released);
+    bind: (present, released) => {
+      scriptBindings = present;
+      bindings.rebind(released);
     },
   });
   stops.push(() => registry.stop());
@@ -160,6 +177,9 @@ async function start(
     hostName: config.hostname,
     clock,
     smtpLimits: { connectionsMax: config.delivery.connectionsMax },
+    tlsPolicies: config.delivery.tls,
+    events: dispatcher,
+    tracer,
   });
   stops.push(() => delivery.close());
   const { firstMs, maxMs, lifetimeMs } = config.delivery.retry;
@@ -186,6 +206,7 @@ async function start(
   const listenerViews: ListenerView[] = [];
   const view = createServerView({
     dispatcher,
+    missing: () => bindings.missing(),
     registry,
     queue,
     spool,
@@ -195,7 +216,24 @@ async function start(
     draining: () => draining,
     sessions: () => listeners.reduce((sum, listener) => sum + listener.sessions, 0),
   });
-  const control = await serveControl({ view, path: join(config.data, controlSocketName) });
+  const explain = async (request: ExplainRequest) =>
+    explainMail(
+      {
+        live: true,
+        bindingsOf: (event) => dispatcher.bindingsOf(event),
+        healthOf: (id) => dispatcher.healthOf(id),
+        scripts: createScriptRunner({ sandbox, limits, log: silentLog }),
+        listeners: await Promise.all(config.listeners.map((one) => readListener(one, config.hostname))),
+        postmasterDomain: localDomains.values().next().value ?? config.hostname,
+        clock,
+      },
+      request,
+    );
+  const control = await serveControl({
+    view,
+    path: join(config.data, controlSocketName),
+    routes: [createBindingApi(bindings), createLiveApi({ tracer, explain })],
+  });
   stops.push(() => control.close());
   const admin = await serveAdmin({
     view,
@@ -207,35 +245,27 @@ async function start(
 
   // All at once: while one waits for its clients, no other takes new mail.
   stops.push(() => Promise.all(listeners.map((listener) => listener.close(drainMs))));
-  for (const listenerConfig of config.listeners) {
-    const listenerOptions = await readListener(listenerConfig, config.hostname);
-    const reception = new Reception(listenerOptions, {
-      dispatcher,
-      spool,
-      badmail,
-      clock,
-      log,
-      // A reload may change them.
-      get postmasterDomain() {
-        return localDomains.values().next().value ?? config.hostname;
-      },
-      enqueue: (message) => queue.enqueue(message),
-      count: (result, sizeOctets) => {
-        metrics.received[result]++;
-        if (result === "accepted") metrics.receivedOctets += sizeOctets;
-      },
-      countSession: () => metrics.sessions++,
-    });
-    const startListener = listenerConfig.engine === "native" ? startNativeListener : startLibraryListener;
-    const listener = await startListener(listenerOptions, reception, { clock, log });
-    listeners.push(listener);
-    listenerViews.push({
-      name: listener.name,
-      address: listener.address,
-      port: listener.port,
-      role: listenerConfig.role,
-    });
-  }
+  const lag = new LoopLag(clock);
+  stops.push(() => lag.stop());
+  const reception = {
+    dispatcher,
+    spool,
+    badmail,
+    clock,
+    log,
+    tracer,
+    // A reload may change them.
+    get postmasterDomain() {
+      return localDomains.values().next().value ?? config.hostname;
+    },
+    enqueue: (message: Message) => queue.enqueue(message),
+    count: (result: ArrivalResult, sizeOctets: number) => {
+      metrics.received[result]++;
+      if (result === "accepted") metrics.receivedOctets += sizeOctets;
+    },
+    countSession: () => metrics.sessions++,
+  };
+  await startListeners({ config, reception, lag, dispatcher, log }, listeners, listenerViews);
   // Mail from before the restart goes out only now: a server that cannot start has not begun to deliver.
   await queue.start();
   log.info("server.started", {
@@ -258,10 +288,13 @@ async function start(
       const changes: string[] = [];
       if (options.loadAgain) {
         const next = options.loadAgain().config;
-        delivery.reroute({ localDomains, smarthost: await readSmarthost(next) });
+        const smarthost = await readSmarthost(next);
+        await bindings.reload(next.sinks);
+        delivery.reroute({ localDomains, smarthost, tlsPolicies: next.delivery.tls });
         changes.push(
           ...applyDomains(next, localDomains, relayDomains),
-          ...applySmarthost(present, next),
+          ...smarthostChanges(present, next),
+          ...sinkChanges(present, next),
           ...needsRestart(config, next),
         );
         queue.recheckHeld();
@@ -273,23 +306,6 @@ async function start(
       return changes;
     },
   };
-}
-
-async function readListener(listener: ListenerConfig, hostname: string): Promise<ListenerOptions> {
-  const { name, address, port, role, limits, lineEnds, tls } = listener;
-  const pem = tls && {
-    cert: await readNamedFile(tls.cert, `tls.cert of listener ${name}`),
-    key: await readNamedFile(tls.key, `tls.key of listener ${name}`),
-  };
-  return { name, address, port, role, limits, lineEnds, hostname, ...(pem ? { tls: pem } : {}) };
-}
-
-async function readSmarthost({ delivery }: Config): Promise<Smarthost | null> {
-  if (!delivery.smarthost) return null;
-  const { passwordFile, user, ...smarthost } = delivery.smarthost;
-  if (user === undefined || passwordFile === undefined) return smarthost;
-  const text = (await readNamedFile(passwordFile, "delivery.smarthost.password_file")).toString("utf8");
-  return { ...smarthost, user, password: text.split(/\r?\n/)[0]! };
 }
 
 /** Waits from `firstMs` on, each twice the one before, while they are below `maxMs`. */
@@ -308,42 +324,21 @@ function reportNotice(notice: SandboxNotice, log: Log, metrics: Metrics): void {
   }
 }
 
-/** A sink bound to an event that never fires would wait for ever; say so. */
-function warnOfSilentEvents(bindings: readonly Binding[], log: Log): void {
-  const silent = new Set(eventNames.filter((event) => !eventTable[event].fired));
-  for (const binding of bindings) {
-    if (silent.has(binding.event)) log.warn("binding.never-fires", { binding: binding.id, trigger: binding.event });
-  }
-}
-
-function applyDomains({ domains }: Config, localDomains: Set<string>, relayDomains: Set<string>): string[] {
-  const changes: string[] = [];
-  for (const [option, present, wanted] of [
-    ["domains.local", localDomains, domains.local],
-    ["domains.relay", relayDomains, domains.relay],
-  ] as const) {
-    const before = [...present].sort().join(", ");
-    present.clear();
-    for (const domain of wanted) present.add(domain);
-    const after = [...present].sort().join(", ");
-    if (before !== after) changes.push(`${option}: now ${after || "none"}`);
-  }
-  return changes;
-}
-
-function applySmarthost({ delivery: before }: Config, { delivery: after }: Config): string[] {
-  if (JSON.stringify(before.smarthost) === JSON.stringify(after.smarthost)) return [];
-  return [`delivery.smarthost: now ${after.smarthost ? `${after.smarthost.host}:${after.smarthost.port}` : "none"}`];
-}
-
-/** The options, section by section, whose new values are not in force before a restart. */
-function needsRestart(running: Config, next: Config): string[] {
-  const withoutLive = ({ domains: _domains, delivery: { smarthost: _smarthost, ...delivery }, ...rest }: Config) => ({
-    ...rest,
-    delivery,
+/** What a sink decided, for those who follow the trace. */
+function traceDecision({ event, subject, binding, verdict, fault }: Observation, tracer: Tracer, clock: Clock): void {
+  // What a subject does not carry is simply not there.
+  const { session, message } = subject as {
+    readonly session?: { readonly id: string };
+    readonly message?: Message | null;
+  };
+  tracer.publish({
+    kind: "decision",
+    session: session?.id ?? message?.origin.sessionId ?? "",
+    message: message?.id ?? null,
+    event,
+    binding: binding.id,
+    verdict: describeVerdict(verdict),
+    fault: fault === null ? null : describeThrown(fault),
+    at: clock.now(),
   });
-  const [before, after] = [withoutLive(running), withoutLive(next)];
-  return (Object.keys(after) as (keyof typeof after)[])
-    .filter((section) => JSON.stringify(before[section]) !== JSON.stringify(after[section]))
-    .map((section) => `${section}: changed, needs a restart`);
 }

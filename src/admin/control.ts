@@ -24,9 +24,13 @@ export interface ControlServer {
   close(): Promise<void>;
 }
 
-/** The API, without a socket. Paths and names are stable: `/api/v1/{scripts,bindings,queue,queue/:id,status}`. */
-export function createControlApi(view: ServerView): Hono {
+/**
+ * The API, without a socket. Paths and names are stable: `/api/v1/{scripts,bindings,queue,queue/:id,status}`, and those of `routes`, which each
+ * part that can be changed brings itself.
+ */
+export function createControlApi(view: ServerView, routes: readonly Hono[] = []): Hono {
   const api = new Hono();
+  for (const route of routes) api.route("/", route);
   api.get("/api/v1/status", (context) => context.json({ ...view.status(), ...view.ready() }));
   api.get("/api/v1/scripts", (context) => context.json({ scripts: view.scripts() }));
   api.get("/api/v1/bindings", (context) => context.json({ bindings: view.bindings() }));
@@ -57,9 +61,12 @@ export function createControlApi(view: ServerView): Hono {
 export async function serveControl({
   view,
   path,
+  routes = [],
 }: {
   readonly view: ServerView;
   readonly path: string;
+  /** Further parts of the API: what changes something is served here, and never by the admin port. */
+  readonly routes?: readonly Hono[];
 }): Promise<ControlServer> {
   if (Buffer.byteLength(path) > socketPathOctetsMax) {
     throw new Fault(
@@ -75,7 +82,7 @@ export async function serveControl({
       { facts: { path } },
     );
   }
-  const server = createServer(getRequestListener(createControlApi(view).fetch));
+  const server = createServer(getRequestListener(createControlApi(view, routes).fetch));
   try {
     await listenPrivately(server, path);
   } catch (error) {

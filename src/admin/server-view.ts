@@ -38,18 +38,37 @@ export interface ScriptView {
   readonly lastFault: ScriptFaultView | null;
 }
 
+export interface BindingFaultView {
+  readonly code: string;
+  readonly message: string;
+  /** RFC 3339. */
+  readonly time: string;
+}
+
 export interface BindingView {
   readonly id: string;
   readonly event: string;
   readonly name: string;
-  /** `server`: its own handling, listed in its place. */
-  readonly source: "server" | "config" | "script";
-  readonly kind: "native" | "script" | "broken";
+  /** `server`: its own handling, listed in its place. `added`: by `onarrival bindings add`. */
+  readonly source: "server" | "config" | "added" | "script";
+  /** `missing`: fields are set over a binding that is not there now. */
+  readonly kind: "native" | "script" | "broken" | "missing";
   readonly priority: number;
   readonly rule: string | null;
   readonly enabled: boolean;
   readonly onFault: string;
+  /** null for scripts and where nothing is said. */
+  readonly timeoutMs: number | null;
   readonly maxFirings: number;
+  readonly properties: Readonly<Record<string, unknown>>;
+  /** Fields that an admin set in the place of what config or script say. */
+  readonly overridden: readonly string[];
+  /** Since the server started, or since it was bound. */
+  readonly firings: number;
+  readonly faults: number;
+  /** `open`: suspended after too many faults. `probing`: one run tries whether it works again. */
+  readonly breaker: "closed" | "open" | "probing";
+  readonly lastFault: BindingFaultView | null;
   /** Why it is not asked, where it is not: broken, disabled, suspended. */
   readonly reason: string | null;
 }

@@ -1,4 +1,4 @@
-/** Asks the running server over its control socket. One request, one JSON answer; the server of the configuration's data folder is meant. */
+/** Asks the running server over its control socket. One request, one answer; the server of the configuration's data folder is meant. */
 import { request } from "node:http";
 import { join, relative } from "node:path";
 import { controlSocketName } from "../admin/server-view.ts";
@@ -7,15 +7,24 @@ import { describeThrown, Fault } from "../platform/fault.ts";
 const answerTimeoutMs = 10_000;
 const answerOctetsMax = 256 * 1024 * 1024;
 
-/** @throws {Fault} `control.not-running`; `control.refused` where the server is there and does not answer as asked */
-export async function askServer<Answer>(options: {
+export interface ServerQuestion {
   readonly data: string;
   readonly cwd: string;
   readonly path: string;
-}): Promise<Answer> {
-  const socketPath = join(options.data, controlSocketName);
-  const shown = shorter(socketPath, options.cwd);
-  const { status, body } = await get(socketPath, options.path, shown);
+  /** GET where none is given. */
+  readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** Text as it is; anything else as JSON. */
+  readonly body?: unknown;
+}
+
+/**
+ * @throws {Fault} `control.not-running`; `control.refused` where the server is there and does not answer as asked, with `status`, the server's
+ * own `words` and their `code` among its facts
+ */
+export async function askServer<Answer>(question: ServerQuestion): Promise<Answer> {
+  const socketPath = join(question.data, controlSocketName);
+  const shown = shorter(socketPath, question.cwd);
+  const { status, body } = await send(socketPath, question, shown);
   let answer: unknown;
   try {
     answer = JSON.parse(body);
@@ -26,31 +35,36 @@ export async function askServer<Answer>(options: {
     // Both ends are of one version: the server's types are the client's (src/admin/server-view.ts).
     return answer as Answer;
   }
-  const words =
-    typeof answer === "object" && answer !== null && "error" in answer ? String(answer.error) : `status ${status}`;
-  throw new Fault("control.refused", `The server at ${shown} says: ${words}`, { facts: { status } });
+  const { error, code } = (typeof answer === "object" && answer !== null ? answer : {}) as Record<string, unknown>;
+  const words = error === undefined ? `status ${status}` : String(error);
+  throw new Fault("control.refused", `The server at ${shown} says: ${words}`, { facts: { status, words, code } });
 }
 
-function get(
+function send(
   socketPath: string,
-  path: string,
+  { path, method = "GET", body }: ServerQuestion,
   shown: string,
 ): Promise<{ readonly status: number; readonly body: string }> {
+  const octets = body === undefined ? undefined : Buffer.from(typeof body === "string" ? body : JSON.stringify(body));
   return new Promise((resolve, reject) => {
     // Relative where that is shorter: the kernel takes only short paths.
     const asked = request(
       {
         socketPath: shorter(socketPath, process.cwd()),
         path,
+        method,
         timeout: answerTimeoutMs,
-        headers: { Host: "localhost" },
+        headers: {
+          Host: "localhost",
+          ...(octets && { "Content-Type": "application/json", "Content-Length": octets.length }),
+        },
       },
       (response) => {
         const chunks: Buffer[] = [];
-        let octets = 0;
+        let received = 0;
         response.on("data", (chunk: Buffer) => {
-          octets += chunk.length;
-          if (octets > answerOctetsMax) asked.destroy(new Error("the answer is too large"));
+          received += chunk.length;
+          if (received > answerOctetsMax) asked.destroy(new Error("the answer is too large"));
           else chunks.push(chunk);
         });
         response.on("end", () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
@@ -59,11 +73,11 @@ function get(
     );
     asked.on("timeout", () => asked.destroy(new Error(`no answer within ${answerTimeoutMs / 1_000} s`)));
     asked.on("error", (error) => reject(unanswered(error, shown)));
-    asked.end();
+    asked.end(octets);
   });
 }
 
-function unanswered(error: NodeJS.ErrnoException, shown: string): Fault {
+export function unanswered(error: NodeJS.ErrnoException, shown: string): Fault {
   switch (error.code) {
     case "ENOENT":
     case "ECONNREFUSED":
@@ -82,7 +96,7 @@ function unanswered(error: NodeJS.ErrnoException, shown: string): Fault {
   }
 }
 
-function shorter(path: string, from: string): string {
+export function shorter(path: string, from: string): string {
   const near = relative(from, path);
   return near !== "" && near.length < path.length ? near : path;
 }

@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError, Option } from "commander";
 import { version } from "../version.ts";
+import { addBindingVerbs } from "./bindings-verbs.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { reportFailure } from "./failure.ts";
 import { type ColorMode, type CommandContext, createTerminal } from "./terminal.ts";
@@ -146,6 +147,44 @@ export function createProgram(context: CommandContext, done: Done): Command {
     .option("--pipeline", "ask the whole onArrival list instead of one script; all arguments are messages")
     .action(async (args: string[], flags) => done(await (await import("./test.ts")).test(args, flags, context)));
 
+  const client = (command: Command) =>
+    command
+      .option("--ip <address>", "address of the client")
+      .option("--helo <name>", "what the client calls itself")
+      .option("--user <name>", "the user who logged in")
+      .option("--listener <name>", "the listener it comes in by")
+      .option("--tls", "as if the session were encrypted");
+  client(
+    settings(
+      addVerb(program, "explain <mail...>", "why each binding is asked about a message, or is not", [
+        ["onarrival explain mail.eml", "with the bindings of the running server"],
+        ["onarrival explain mail.eml --to sales@example.test --offline", "with what the files say"],
+      ]),
+    ),
+  )
+    .option("--scripts <dir>", "the scripts folder")
+    .option("--from <address>", "the reverse-path; <> is the null one (default: from the header)")
+    .option("--to <address>", "a recipient; repeatable (default: from the header)", collect)
+    .option("--offline", "read the files instead of asking the server")
+    .option("--json", "one JSON object a line for each message")
+    .action(async (args: string[], flags) => done(await (await import("./explain.ts")).explain(args, flags, context)));
+  client(
+    settings(
+      addVerb(
+        program,
+        "session",
+        "an SMTP session on this terminal, every sink's decision in its place; nothing is queued",
+        [
+          ["onarrival session --ip 192.0.2.7 --helo client.example.com", "you are the client"],
+          ["onarrival session < dialogue.txt", "what a file says, line by line"],
+        ],
+      ),
+    ),
+  )
+    .option("--scripts <dir>", "the scripts folder")
+    .option("--json", "one JSON object a line for each line and decision")
+    .action(async (flags) => done(await (await import("./session.ts")).session(flags, context)));
+
   const scripts = program.command("scripts").description("scripts and their versions");
   settings(addVerb(scripts, "list", "what the server runs, and why an edit does not"))
     .option("--json", "one JSON object a line")
@@ -162,11 +201,27 @@ export function createProgram(context: CommandContext, done: Done): Command {
     );
 
   program.commandsGroup("A running server:");
-  const bindings = program.command("bindings").description("what is asked for which event, in order");
-  settings(addVerb(bindings, "list", "every binding in the order it is asked, the server's own in their place"))
-    .option("--event <name>", "only this event")
+  settings(
+    addVerb(program, "trace", "follow sessions as they happen: lines and decisions, secrets masked", [
+      ["onarrival trace --client 192.0.2.0/24", "one client's"],
+      ["onarrival trace --to '*@example.test' --json", "those with such a recipient, one JSON object a line"],
+    ]),
+  )
+    .option("--client <network>", "only clients from there; repeatable", collect)
+    .option("--listener <name>", "only this listener, or next hop; repeatable", collect)
+    .option("--helo <name>", "only clients that call themselves so; repeatable", collect)
+    .option("--from <address>", "only with such a sender; repeatable", collect)
+    .option("--to <address>", "only with such a recipient; repeatable", collect)
+    .option("--inbound", "only clients of ours")
+    .option("--outbound", "only sessions of ours with next hops")
     .option("--json", "one JSON object a line")
-    .action(async (flags) => done(await (await import("./bindings.ts")).listBindings(flags, context)));
+    .action(async (flags) => done(await (await import("./trace.ts")).trace(flags, context)));
+  addBindingVerbs(program.command("bindings").description("what is asked for which event, in order"), {
+    settings,
+    addVerb,
+    context,
+    done,
+  });
 
   const queue = program.command("queue").description("messages in custody");
   settings(addVerb(queue, "list", "what waits, oldest first"))

@@ -1,6 +1,6 @@
 /** `onarrival queue list` and `onarrival queue show`: what is in custody and when it is tried again. */
 import type { QueueItemView, QueueRecipientView } from "../admin/server-view.ts";
-import { formatSize } from "../config/value.ts";
+import { formatSize } from "../platform/value.ts";
 import { askServer } from "./control-client.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { loadSettings, type SettingsFlags } from "./settings.ts";

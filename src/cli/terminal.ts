@@ -28,6 +28,8 @@ export interface CommandContext {
   readonly terminal: Terminal;
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
+  /** Ends what goes on until it is ended; without one only the end of the process does. */
+  readonly signal?: AbortSignal;
 }
 
 export function createTerminal(color: ColorMode): Terminal {

@@ -127,6 +127,7 @@ export class Tester {
     this.dispatcher = new Dispatcher({
       log: silentLog,
       clock: systemClock,
+      rehearsal: true,
       scripts: createScriptRunner({ sandbox: tapped, limits, log: silentLog }),
       // Every message is to show what the script does with it, however many have failed before.
       breaker: { faults: Number.POSITIVE_INFINITY, withinMs: 1, suspendMs: 1 },

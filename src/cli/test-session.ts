@@ -1,10 +1,10 @@
 /** The session of a test, from flags: who connects, as whom, for whom. What is not given is harmless and always the same. */
 import { isIP } from "node:net";
 import type { Config } from "../config/schema.ts";
-import { nearestWord } from "../config/value.ts";
 import { eventNames, eventTable, isEventName } from "../events/event-table.ts";
 import { parseForwardPath, parseReversePath } from "../mail/path.ts";
 import { describeThrown } from "../platform/fault.ts";
+import { nearestWord } from "../platform/value.ts";
 import { UsageError } from "./failure.ts";
 import type { TestSession } from "./test-run.ts";
 

@@ -9,7 +9,7 @@ import { buffer } from "node:stream/consumers";
 import { compileScript, stopCompiler } from "../../sandbox/compile.ts";
 import { Sandbox } from "../../sandbox/host.ts";
 import { defaultLimits, type ScriptFault, ScriptFaultError, type ScriptLimits } from "../../sandbox/protocol.ts";
-import type { Config } from "../config/schema.ts";
+import type { LoadedConfig } from "../config/load.ts";
 import type { Binding } from "../events/binding.ts";
 import { Fault } from "../platform/fault.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
@@ -44,14 +44,15 @@ export async function test(args: readonly string[], flags: TestFlags, context: C
     );
   if (flags.update && flags.expect === undefined)
     throw new UsageError("--update says what to write, and --expect FILE where: expected both");
-  const { config } = loadSettings(flags, context);
+  const loaded = loadSettings(flags, context);
+  const { config } = loaded;
   const session = readSession(flags, config);
   const limits: ScriptLimits = { ...defaultLimits, ...config.scripts.limits };
   const inputs: Inputs = { context, script, mail, stdin: once(() => readStdin(context)) };
   // What can be wrong with the command is found before anything is started.
   const sources = await findMail(inputs);
   const sandbox = await Sandbox.start({ processes: 1, limits, rssMiBMax: config.scripts.rssMiBMax });
-  const bench: Bench = { ...inputs, flags, config, session, limits, sandbox };
+  const bench: Bench = { ...inputs, flags, loaded, session, limits, sandbox };
   try {
     let startedAt = Date.now();
     let round = await runOnce(bench, sources);
@@ -85,7 +86,7 @@ interface Inputs {
 
 interface Bench extends Inputs {
   readonly flags: TestFlags;
-  readonly config: Config;
+  readonly loaded: LoadedConfig;
   readonly session: TestSession;
   readonly limits: ScriptLimits;
   readonly sandbox: Sandbox;
@@ -164,24 +165,27 @@ async function runOnce(
 }
 
 async function prepare(bench: Bench, tester: Tester): Promise<Prepared> {
-  const { config, sandbox, limits, script, context } = bench;
+  const { loaded, sandbox, limits, script, context } = bench;
+  const { config } = loaded;
+  const { err } = context.terminal;
   if (script === undefined) {
-    const { bindPipeline } = await import("./test-pipeline.ts");
+    const { bindSite } = await import("../main-stage.ts");
+    const site = await bindSite(loaded, sandbox, limits);
+    tester.dispatcher.replaceBindings(site.bindings);
+    for (const { name, event, enabled, target } of site.bindings) {
+      // What cannot run is left out, as the server does.
+      if (enabled && event === "onArrival" && target.kind === "broken")
+        err.write(`${err.paint("red", "left out")} ${plain(name)}: it cannot run: ${plain(target.reason)}\n`);
+    }
     return {
       name: "pipeline",
       asked: undefined,
       fault: null,
       inputs: [config.scripts.folder],
-      close: await bindPipeline({
-        config,
-        sandbox,
-        limits,
-        dispatcher: tester.dispatcher,
-        onBroken: (name, reason) =>
-          context.terminal.err.write(
-            `${context.terminal.err.paint("red", "left out")} ${plain(name)}: it cannot run: ${plain(reason)}\n`,
-          ),
-      }),
+      close: async () => {
+        await new Promise<void>((resolve) => tester.dispatcher.replaceBindings([], resolve));
+        await site.close();
+      },
     };
   }
   const file = resolve(context.cwd, script);

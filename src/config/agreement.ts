@@ -2,10 +2,10 @@
 import type { EventName } from "../events/event.ts";
 import { parseRule } from "../events/rule.ts";
 import { Fault } from "../platform/fault.ts";
+import { formatDuration } from "../platform/value.ts";
 import type { KeyPath } from "./locate.ts";
 import type { ConfigValues } from "./schema.ts";
 import type { Finding } from "./validate.ts";
-import { formatDuration } from "./value.ts";
 
 /** Where other problems were found the values are not complete: what is missing is then undefined, whatever its type says, and is passed over. */
 export function checkTogether({ listeners, delivery, sinks, scripts, admin }: ConfigValues): Finding[] {
@@ -25,6 +25,20 @@ export function checkTogether({ listeners, delivery, sinks, scripts, admin }: Co
     if (port > 0 && holder !== undefined)
       find(["listeners", i, "port"], `${address} port ${port} is taken by ${holder}`);
     ports.set(`${address} ${port}`, `listener ${name}`);
+  }
+
+  for (const [i, { role, engine, auth, trusted, tls, binarymime }] of listeners.entries()) {
+    const needsNative = [
+      ...(binarymime ? ["binarymime"] : []),
+      ...(auth.mechanisms.includes("SCRAM-SHA-256") ? ["auth.mechanisms with SCRAM-SHA-256"] : []),
+      ...(trusted.proxy.length > 0 ? ["trusted.proxy"] : []),
+      ...(trusted.xclient.length > 0 ? ["trusted.xclient"] : []),
+      ...(trusted.xforward.length > 0 ? ["trusted.xforward"] : []),
+      ...(tls?.more.length ? ["tls.more"] : []),
+      ...(role === "lmtp" ? ["role lmtp"] : []),
+    ];
+    if (engine === "library" && needsNative.length > 0)
+      find(["listeners", i, "engine"], `the library engine has no ${needsNative.join(", ")}: expected "native"`);
   }
 
   const { first, max, lifetime } = delivery.retry;
@@ -49,8 +63,12 @@ export function checkTogether({ listeners, delivery, sinks, scripts, admin }: Co
       'a password is not sent in the clear: expected "required" or "opportunistic"',
     );
 
-  for (const [i, { event, events, rule }] of sinks.entries()) {
-    if (event === null && events === null) find(["sinks", i, "event"], "no event: expected event or events");
+  for (const [i, { use, module, event, events, rule }] of sinks.entries()) {
+    if (use === null && module === null) find(["sinks", i, "module"], "no sink: expected use or module");
+    if (use !== null && module !== null)
+      find(["sinks", i, "module"], "use and module are both there: expected one of them");
+    if (event === null && events === null && use === null)
+      find(["sinks", i, "event"], "no event: expected event or events");
     if (event !== null && events !== null)
       find(["sinks", i, "events"], "event and events are both there: expected one of them");
     for (const name of typeof rule === "string" ? (events ?? [event ?? undefined]) : []) {

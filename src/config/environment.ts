@@ -2,9 +2,10 @@
  * Options by name from outside the file: `--set delivery.concurrency=50`, `ONARRIVAL_DELIVERY_CONCURRENCY=50`. One environment name for
  * each option, computed from the table, and a few short ones. Tables of a list go by their name: `listeners.mx.port`, `ONARRIVAL_LISTENERS_MX_PORT`.
  */
+
+import { isTable, nearestWord } from "../platform/value.ts";
 import type { KeyPath } from "./locate.ts";
 import type { Nodes, Option } from "./option.ts";
-import { isTable, nearestWord } from "./value.ts";
 
 /** Short names for what is set most; `null` names the file itself and is no option. The SMTP port is the first listener's. */
 export const shortNames: Readonly<Record<string, KeyPath | null>> = {

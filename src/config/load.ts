@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { describeThrown, Fault } from "../platform/fault.ts";
+import { nearestWord } from "../platform/value.ts";
 import { checkTogether } from "./agreement.ts";
 import { formatKey, type NamedOption, nameOptions, shortNames, unknownNames, withValue } from "./environment.ts";
 import { type KeyPath, locateKeys, type Places } from "./locate.ts";
@@ -13,7 +14,6 @@ import { configTable } from "./option-table.ts";
 import { type ConfigProblem, formatProblem } from "./problem.ts";
 import { type Config, type ConfigValues, configOf } from "./schema.ts";
 import { type Finding, type Origin, readTable } from "./validate.ts";
-import { nearestWord } from "./value.ts";
 
 const configFileName = "onarrival.toml";
 

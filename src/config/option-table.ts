@@ -7,21 +7,9 @@ import { availableParallelism, hostname as machineName } from "node:os";
 import { onFaults, priorityDefault, priorityMax } from "../events/binding.ts";
 import { eventNames } from "../events/event-table.ts";
 import { normalizeDomain } from "../mail/mailbox.ts";
+import { choice, choices, count, duration, flag, ipAddress, path, size, table, text } from "../platform/value.ts";
 import { option, optional, optionalSection, pathOption, required, section, sectionList } from "./option.ts";
-import {
-  choice,
-  choices,
-  count,
-  domains,
-  duration,
-  flag,
-  hostName,
-  ipAddress,
-  path,
-  size,
-  table,
-  text,
-} from "./value.ts";
+import { domains, hostName, networks } from "./value-net.ts";
 
 const kib = 1024;
 const mib = 1024 * kib;
@@ -56,23 +44,63 @@ export const configTable = section("", {
       address: option(ipAddress, "127.0.0.1", "Address to listen on; `0.0.0.0` and `::` are all of the machine's."),
       port: option(port, 2525, "TCP port; 0 takes any free one."),
       role: option(
-        choice("role", ["mx", "submission"]),
+        choice("role", ["mx", "submission", "lmtp"]),
         "mx",
-        "`mx` takes mail for our domains from anybody; `submission` takes mail to anywhere from users who logged in.",
+        "`mx` takes mail for our domains from anybody; `submission` takes mail to anywhere from users who logged in; `lmtp` takes mail from another mail server, with a reply for each recipient.",
       ),
       engine: option(
-        choice("engine", ["library", "native"]),
-        "library",
-        "SMTP engine of the listener: the smtp-server package, or our own; docs/listeners.md tells them apart.",
+        choice("engine", ["native", "library"]),
+        "native",
+        "SMTP engine of the listener: our own, or the smtp-server package; docs/listeners.md tells them apart.",
       ),
       line_ends: option(
         choice("way", ["refuse", "normalize"]),
         "refuse",
         "Mail data with a bare CR or LF: `refuse` answers 550, `normalize` makes CRLF of them.",
       ),
-      tls: optionalSection("Certificate for STARTTLS. Without this section the listener offers none.", {
+      binarymime: option(
+        flag,
+        false,
+        "Offers BINARYMIME: messages whose octets are no lines. Few servers can be given one on the way out.",
+      ),
+      tls: optionalSection("Certificate for TLS. Without this section the listener offers none.", {
+        mode: option(
+          choice("mode", ["starttls", "implicit"]),
+          "starttls",
+          "`implicit` begins with the handshake, as on port 465.",
+        ),
         cert: pathOption(required(path("a file"), "Certificate chain, PEM.")),
         key: pathOption(required(path("a file"), "Private key, PEM.")),
+        ask_certificate: option(
+          flag,
+          false,
+          "Asks clients for a certificate of theirs and shows it to sinks; none is needed.",
+        ),
+        more: sectionList(
+          "A further certificate, for clients that ask for one of its names (SNI).",
+          { nameKey: null, fallback: [] },
+          {
+            cert: pathOption(required(path("a file"), "Certificate chain, PEM.")),
+            key: pathOption(required(path("a file"), "Private key, PEM.")),
+          },
+        ),
+      }),
+      auth: section("How users log in. AUTH is offered where a sink or a script is bound to onAuth.", {
+        mechanisms: option(
+          choices("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256"]),
+          ["PLAIN", "LOGIN"],
+          "SASL mechanisms to offer. `SCRAM-SHA-256` needs a sink that knows SCRAM credentials.",
+        ),
+        in_clear: option(flag, false, "Offers AUTH without TLS too; passwords then cross the network as they are."),
+      }),
+      trusted: section("Peers that may speak for their clients.", {
+        proxy: option(
+          networks,
+          [],
+          "Load balancers whose connections begin with a PROXY header, version 1 or 2; without one they are closed.",
+        ),
+        xclient: option(networks, [], "Peers that may say by XCLIENT who the client is."),
+        xforward: option(networks, [], "Peers that may say by XFORWARD who the client was; for the log."),
       }),
       limits: section("What a client may use.", {
         size_max: option(size({ min: 64 * kib, max: 1024 * mib }), 25 * mib, "Largest message."),
@@ -88,7 +116,39 @@ export const configTable = section("", {
         idle_timeout: option(
           duration({ minMs: second, maxMs: hour }),
           5 * minute,
-          "A client that is silent for so long is sent away.",
+          "A client from which no whole command came for so long is sent away.",
+        ),
+        // RFC 5321 §4.5.3.2.5: three minutes for a data block.
+        data_timeout: option(
+          duration({ minMs: second, maxMs: hour }),
+          3 * minute,
+          "A client that sends no mail data for so long is sent away.",
+        ),
+        data_rate_min: option(
+          size({ min: 0, max: 100 * mib }),
+          100,
+          "Octets of mail data a second, on average, that a client has to send; 0 is none.",
+        ),
+        handshake_timeout: option(
+          duration({ minMs: second, maxMs: 10 * minute }),
+          30 * second,
+          "Time for a TLS handshake.",
+        ),
+        decision_timeout: option(
+          duration({ minMs: second, maxMs: 10 * minute }),
+          9 * minute,
+          "Time in which a command is decided, sinks and all; then the client is told to try again.",
+        ),
+        errors_max: option(count({ min: 1, max: 1_000 }), 20, "Wrong commands before a client is sent away."),
+        idle_commands_max: option(
+          count({ min: 10, max: 100_000 }),
+          100,
+          "Commands that lead nowhere (NOOP, RSET, VRFY …) since the last message, before a client is sent away.",
+        ),
+        shed_lag: option(
+          duration({ minMs: 0, maxMs: minute }),
+          2 * second,
+          "While the server's own work is late by so much, new clients are told to try again later; 0ms is never.",
         ),
       }),
     },
@@ -120,6 +180,17 @@ export const configTable = section("", {
       user: optional(text("a user name"), "User to log in as."),
       password_file: pathOption(optional(path("a file"), "File whose first line is the password.")),
     }),
+    tls: sectionList(
+      "How much TLS a next hop needs, in the place of what is written elsewhere. The first that matches holds.",
+      { nameKey: null, fallback: [] },
+      {
+        host: required(text("a host name, or *.domain"), "Name of the next hop; `*.example.org` is every name below."),
+        policy: required(
+          choice("policy", ["off", "opportunistic", "required", "verified"]),
+          "`off` never; `opportunistic` where it is offered; `required` always, with any certificate; `verified` always, with one that proves the name.",
+        ),
+      },
+    ),
     retry: section("When a deferred message is tried again.", {
       first: option(
         duration({ minMs: second, maxMs: day }),
@@ -148,10 +219,11 @@ export const configTable = section("", {
     "A native sink: a trusted module that runs inside the server; docs/native-sinks.md tells how to write one. Written once for each binding.",
     { nameKey: null, fallback: [] },
     {
+      use: optional(text("a name"), "One of the sinks that come with OnArrival; docs/sinks.md has them."),
       module: pathOption(
-        required(
+        optional(
           text('a path that begins with "./", "../" or "/"', /^\.{0,2}\/[^\x00-\x1f\x7f]+$/),
-          "Path of the module.",
+          "Path of a module of your own.",
         ),
       ),
       export: optional(
@@ -159,7 +231,7 @@ export const configTable = section("", {
         "Export of the module: a sink, or a function that makes one from `properties`.",
         "`default`, or the only export",
       ),
-      event: optional(choice("event", eventNames), "Event it is bound to."),
+      event: optional(choice("event", eventNames), "Event it is bound to.", "with `use`, those the sink is made for"),
       events: optional(choices("event", eventNames), "Events it is bound to, in the place of `event`."),
       name: optional(text("a name"), "Name in listings and logs.", "the sink's own"),
       priority: option(count({ min: 0, max: priorityMax }), priorityDefault, "0 is asked first."),
@@ -169,6 +241,11 @@ export const configTable = section("", {
       ),
       enabled: option(flag, true, "`false` keeps the binding without asking the sink."),
       on_fault: option(choice("way", onFaults), "defer", "What a fault of the sink means for the message."),
+      timeout: option(
+        duration({ minMs: 10, maxMs: 10 * minute }),
+        minute,
+        "Time for an answer of the sink; then its `on_fault` decides.",
+      ),
       max_firings: option(
         count({ min: 0, max: Number.MAX_SAFE_INTEGER }),
         0,

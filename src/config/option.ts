@@ -2,7 +2,7 @@
  * What a configuration's table is made of: options, sections, and lists of sections. The table itself is in schema.ts; the type of what
  * it gives is computed from it, so that a new option is one new line.
  */
-import type { ValueKind } from "./value.ts";
+import type { ValueKind } from "../platform/value.ts";
 
 export interface Option<T> {
   readonly node: "option";

@@ -1,5 +1,6 @@
 /** What the program is told: the configuration as types, with all paths absolute and all units in the names. The options it is made of are in option-table.ts. */
 import { join } from "node:path";
+import type { TlsPolicy } from "../events/subject-outbound.ts";
 import type { LogLevel } from "../platform/log.ts";
 import type { SinkEntry } from "../sinks/load-sinks.ts";
 import type { ValuesOf } from "./option.ts";
@@ -9,21 +10,44 @@ const mib = 1024 * 1024;
 
 export type ConfigValues = ValuesOf<typeof configTable>;
 
+/** Absolute paths of PEM files. */
+export interface CertificateConfig {
+  readonly cert: string;
+  readonly key: string;
+}
+
 export interface ListenerConfig {
   readonly name: string;
   readonly address: string;
   readonly port: number;
-  readonly role: "mx" | "submission";
+  readonly role: "mx" | "submission" | "lmtp";
   readonly engine: "library" | "native";
   readonly lineEnds: "refuse" | "normalize";
-  /** Absolute paths of PEM files. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly binaryMime: boolean;
+  readonly tls?: CertificateConfig & {
+    readonly mode: "starttls" | "implicit";
+    readonly askCertificate: boolean;
+    readonly more: readonly CertificateConfig[];
+  };
+  readonly auth: { readonly mechanisms: readonly string[]; readonly inClear: boolean };
+  readonly trusted: {
+    readonly proxy: readonly string[];
+    readonly xclient: readonly string[];
+    readonly xforward: readonly string[];
+  };
   readonly limits: {
     readonly sizeOctetsMax: number;
     readonly recipientsMax: number;
     readonly connectionsMax: number;
     readonly connectionsPerClientMax: number;
     readonly idleTimeoutMs: number;
+    readonly dataTimeoutMs: number;
+    readonly dataOctetsPerSecondMin: number;
+    readonly handshakeTimeoutMs: number;
+    readonly decisionTimeoutMs: number;
+    readonly errorsMax: number;
+    readonly idleCommandsMax: number;
+    readonly shedLagMs: number;
   };
 }
 
@@ -46,6 +70,8 @@ export interface Config {
   readonly delivery: {
     readonly maildir: string;
     readonly smarthost?: SmarthostConfig;
+    /** The first whose host matches holds. */
+    readonly tls: readonly { readonly host: string; readonly policy: TlsPolicy }[];
     readonly connectionsMax: number;
     readonly concurrency: number;
     readonly retry: { readonly firstMs: number; readonly maxMs: number; readonly lifetimeMs: number };
@@ -75,29 +101,42 @@ export function configOf(values: ConfigValues): Config {
   return {
     data: values.data,
     hostname: values.hostname,
-    listeners: values.listeners.map(({ line_ends, tls, limits, ...listener }) => ({
+    listeners: values.listeners.map(({ line_ends, binarymime, tls, auth, limits, ...listener }) => ({
       ...listener,
       lineEnds: line_ends,
-      ...(tls && { tls }),
+      binaryMime: binarymime,
+      ...(tls && {
+        tls: { mode: tls.mode, cert: tls.cert, key: tls.key, askCertificate: tls.ask_certificate, more: tls.more },
+      }),
+      auth: { mechanisms: auth.mechanisms, inClear: auth.in_clear },
       limits: {
         sizeOctetsMax: limits.size_max,
         recipientsMax: limits.recipients_max,
         connectionsMax: limits.connections_max,
         connectionsPerClientMax: limits.connections_per_client_max,
         idleTimeoutMs: limits.idle_timeout,
+        dataTimeoutMs: limits.data_timeout,
+        dataOctetsPerSecondMin: limits.data_rate_min,
+        handshakeTimeoutMs: limits.handshake_timeout,
+        decisionTimeoutMs: limits.decision_timeout,
+        errorsMax: limits.errors_max,
+        idleCommandsMax: limits.idle_commands_max,
+        shedLagMs: limits.shed_lag,
       },
     })),
     domains: values.domains,
     delivery: {
       maildir: delivery.maildir ?? join(values.data, "mail"),
       ...(delivery.smarthost && { smarthost: smarthostOf(delivery.smarthost) }),
+      tls: delivery.tls,
       connectionsMax: delivery.connections_max,
       concurrency: delivery.concurrency,
       retry: { firstMs: delivery.retry.first, maxMs: delivery.retry.max, lifetimeMs: delivery.retry.lifetime },
     },
     spool: values.spool,
     sinks: values.sinks.map((sink) => ({
-      module: sink.module,
+      ...(sink.use !== null && { use: sink.use }),
+      ...(sink.module !== null && { module: sink.module }),
       ...(sink.export !== null && { export: sink.export }),
       events: sink.events ?? (sink.event === null ? [] : [sink.event]),
       ...(sink.name !== null && { name: sink.name }),
@@ -105,6 +144,7 @@ export function configOf(values: ConfigValues): Config {
       rule: sink.rule,
       enabled: sink.enabled,
       onFault: sink.on_fault,
+      timeoutMs: sink.timeout,
       maxFirings: sink.max_firings,
       properties: sink.properties,
     })),

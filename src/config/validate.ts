@@ -2,9 +2,10 @@
  * From what was written to values: walks the table of options beside the raw tree and tells every problem, not only the first.
  * Knows nothing of files or the environment; the caller says where a value comes from.
  */
+
+import { describeRaw, isTable, nearestWord } from "../platform/value.ts";
 import type { KeyPath } from "./locate.ts";
 import type { Nodes, Option } from "./option.ts";
-import { describeRaw, isTable, nearestWord } from "./value.ts";
 
 export type Origin = "flag" | "environment" | "file" | "default";
 

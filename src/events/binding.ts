@@ -23,11 +23,15 @@ export interface Binding {
   readonly priority: number;
   readonly rule: Rule | null;
   readonly onFault: OnFault;
+  /** Time for an answer of a native sink; then `onFault` decides. Scripts have limits of their own. */
+  readonly timeoutMs?: number;
   /** Disabled after so many firings; 0 = never. */
   readonly maxFirings: number;
   readonly properties: Readonly<Record<string, unknown>>;
-  /** Where it comes from: the server itself, the config, or a script's exports. */
-  readonly source: "server" | "config" | "script";
+  /** Where it comes from: the server itself, the config, `onarrival bindings add`, or a script's exports. */
+  readonly source: "server" | "config" | "added" | "script";
+  /** Names of what an admin set in the place of what config or script say; absent where nothing is. */
+  readonly overridden?: readonly string[];
   /** Counts up: of two bindings made alike, the earlier goes first. */
   readonly createdOrder: number;
   readonly target: NativeTarget | ScriptTarget | BrokenTarget;

@@ -3,53 +3,23 @@
  * An event with nothing bound costs a look-up. As long as sinks answer without a promise, so does the dispatcher.
  * What a failing sink did to a message is undone, then its binding's onFault decides.
  */
-import type { Mailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
+import { answerMsDefault, answerWithin } from "./answer-time.ts";
 import { type Binding, checkBinding, compareBindings } from "./binding.ts";
 import { Breaker, type BreakerLimits } from "./breaker.ts";
-import type { AskName, EventName, SubjectOf, TellName } from "./event.ts";
+import type { AskName, EventName, Events, SubjectOf, TellName } from "./event.ts";
 import { eventTable } from "./event-table.ts";
 import { type BindingHealth, freshHealth, type Health, isUsedUp, versionOf } from "./health.ts";
+import type { Observation, Skip, SkipReason } from "./observation.ts";
 import { onFaultVerdict } from "./on-fault.ts";
 import type { RuleFacts } from "./rule.ts";
 import { messageFacts, ruleFacts } from "./rule-facts.ts";
+import type { ScriptRunner, ScriptStep } from "./script-runner.ts";
 import type { SinkContext } from "./sink.ts";
 import { proceed, readVerdict, settle, type Verdict } from "./verdict.ts";
-
-/** A script to run on a message, with the recipients that met its rule. */
-export interface ScriptStep {
-  readonly binding: Binding;
-  /** null: all there are when its turn comes. */
-  readonly matchedRecipients: readonly Mailbox[] | null;
-}
-
-/** How one script did: its edits are on the message already, or, after a fault, nothing of them is. */
-export interface ScriptOutcome {
-  readonly binding: Binding;
-  readonly verdict: Verdict;
-  readonly fault: Fault | null;
-}
-
-/** Runs scripts one after the other on a message, in one hop; may stop early, as sandbox/protocol.ts says. At least one is run. */
-export interface ScriptRunner {
-  run(
-    event: EventName,
-    message: Message,
-    steps: readonly ScriptStep[],
-    stopOnChange: boolean,
-  ): Promise<readonly ScriptOutcome[]>;
-}
-
-/** One answer of one sink, for metrics and traces. */
-export interface Observation {
-  readonly event: EventName;
-  readonly binding: Binding;
-  readonly verdict: Verdict;
-  readonly fault: Fault | null;
-}
 
 export interface DispatcherOptions {
   readonly log: Log;
@@ -57,6 +27,10 @@ export interface DispatcherOptions {
   readonly scripts: ScriptRunner;
   readonly breaker?: BreakerLimits;
   readonly observe?: (observation: Observation) => void;
+  /** Nothing of it is real: sinks are told, and remember nothing. */
+  readonly rehearsal?: boolean;
+  /** Told of each binding that is passed by; of those behind a verdict nothing is told. */
+  readonly observeSkip?: (skip: Skip) => void;
 }
 
 /** The bindings of one moment. A message in hand keeps the set it began with; a replaced set is released when its last message is done. */
@@ -100,7 +74,7 @@ export class Dispatcher {
       // An edit is asked at once: what the version before it did is not held against it.
       if (health.version !== versionOf(binding)) {
         health.version = versionOf(binding);
-        health.breaker = this.#createBreaker();
+        health.breaker = new Breaker(this.#options.clock, this.#options.breaker);
       }
     }
     if (former.asksUnderWay === 0) onReleased?.();
@@ -160,20 +134,33 @@ export class Dispatcher {
     bindings: readonly Binding[],
     set: BindingSet,
   ): Verdict | Promise<Verdict> {
-    const message = (subject as { readonly message?: Message }).message;
+    const message = messageOf(subject);
     let settled = settledBefore;
     for (let i = start; i < bindings.length; i++) {
       const binding = bindings[i]!;
-      if (binding.target.kind === "broken" || (settled && binding.source !== "server")) continue;
-      if (binding.target.kind === "script") {
+      const { target } = binding;
+      if (target.kind === "broken" || (settled && binding.source !== "server")) {
+        this.#options.observeSkip?.({
+          event,
+          subject,
+          binding,
+          reason: target.kind === "broken" ? "broken" : "settled",
+        });
+        continue;
+      }
+      if (target.kind === "script") {
         if (message) return this.#held(set, this.#runScripts(i, event, subject, message, bindings, set));
         continue;
       }
       const health = this.#healthFor(binding);
-      if (binding.rule && !binding.rule.test(ruleFacts(event, subject))) continue;
-      if (!binding.enabled || isUsedUp(binding, health)) continue;
+      const reason =
+        unasked(binding, health) ?? (binding.rule && !binding.rule.test(ruleFacts(event, subject)) ? "rule" : null);
+      if (reason !== null) {
+        this.#options.observeSkip?.({ event, subject, binding, reason });
+        continue;
+      }
       if (!health.breaker.admits()) {
-        const verdict = this.#suspended(event, binding);
+        const verdict = this.#suspended(event, subject, binding);
         if (verdict.kind !== "proceed") return verdict;
         continue;
       }
@@ -182,19 +169,20 @@ export class Dispatcher {
       const undo = () => before && message!.restore(before);
       let answer: unknown;
       try {
-        answer = binding.target.handler(subject, health.context);
+        answer = target.handler(subject, health.context);
       } catch (error) {
         undo();
-        const verdict = this.#afterFault(event, binding, health, error, message?.id);
+        const verdict = this.#afterFault(event, subject, binding, health, error);
         if (verdict.kind !== "proceed") return verdict;
         continue;
       }
       if (answer instanceof Promise) {
-        const rest = answer.then(
-          (value: unknown) => this.#answered(event, binding, health, value, undo),
+        const inTime = answerWithin(answer, binding.timeoutMs ?? answerMsDefault, this.#options.clock);
+        const rest = inTime.then(
+          (value) => this.#answered(event, subject, binding, health, value, undo),
           (error: unknown) => {
             undo();
-            return this.#afterFault(event, binding, health, error, message?.id);
+            return this.#afterFault(event, subject, binding, health, error);
           },
         );
         return this.#held(
@@ -206,7 +194,7 @@ export class Dispatcher {
           ),
         );
       }
-      const verdict = this.#answered(event, binding, health, answer, undo);
+      const verdict = this.#answered(event, subject, binding, health, answer, undo);
       if (verdict.kind !== "proceed") return verdict;
       settled ||= verdict.settled;
     }
@@ -230,19 +218,25 @@ export class Dispatcher {
     let end = start;
     for (; end < bindings.length; end++) {
       const binding = bindings[end]!;
-      if (binding.target.kind === "broken") continue;
-      if (binding.target.kind !== "script") break;
-      const { rule } = binding;
+      const { rule, target } = binding;
+      if (target.kind === "native") break;
+      if (target.kind === "broken") {
+        this.#options.observeSkip?.({ event, subject, binding, reason: "broken" });
+        continue;
+      }
       // Behind the first script the message may be another one: a rule that looks at what scripts edit is tested again then.
       if (steps.length > 0 && rule?.readsMessage) stopOnChange = true;
       if (rule) facts ??= messageFacts(message);
-      if (rule && !rule.test(facts!)) continue;
       const health = this.#healthFor(binding);
-      if (!binding.enabled || isUsedUp(binding, health)) continue;
+      const reason = unasked(binding, health) ?? (rule && !rule.test(facts!) ? "rule" : null);
+      if (reason !== null) {
+        this.#options.observeSkip?.({ event, subject, binding, reason });
+        continue;
+      }
       // A suspended script, or its probe, begins a hop of its own: a probe that is admitted is sure to run.
       if (steps.length > 0 && health.breaker.state !== "closed") break;
       if (!health.breaker.admits()) {
-        const verdict = this.#suspended(event, binding);
+        const verdict = this.#suspended(event, subject, binding);
         if (verdict.kind !== "proceed") return verdict;
         continue;
       }
@@ -257,8 +251,8 @@ export class Dispatcher {
         const health = this.#healthFor(binding);
         health.firings++;
         const verdict = fault
-          ? this.#afterFault(event, binding, health, fault)
-          : this.#answered(event, binding, health, given);
+          ? this.#afterFault(event, subject, binding, health, fault)
+          : this.#answered(event, subject, binding, health, given);
         if (verdict.kind !== "proceed") return verdict;
         settled ||= verdict.settled;
       }
@@ -268,24 +262,37 @@ export class Dispatcher {
     return this.#askFrom({ start: end, settled }, event, subject, bindings, set);
   }
 
-  #answered(event: AskName, binding: Binding, health: Health, answer: unknown, undo?: () => void): Verdict {
+  #answered<Name extends AskName>(
+    event: Name,
+    subject: SubjectOf<Name>,
+    binding: Binding,
+    health: Health,
+    answer: unknown,
+    undo?: () => void,
+  ): Verdict {
     let verdict: Verdict;
     try {
       verdict = readVerdict(answer);
       checkAllowed(event, verdict);
     } catch (error) {
       undo?.();
-      return this.#afterFault(event, binding, health, error);
+      return this.#afterFault(event, subject, binding, health, error);
     }
     health.breaker.succeeded();
-    this.#options.observe?.({ event, binding, verdict, fault: null });
+    this.#options.observe?.({ event, subject, binding, verdict, fault: null });
     return by(binding, verdict);
   }
 
-  #afterFault(event: AskName, binding: Binding, health: Health, error: unknown, messageId?: string): Verdict {
-    const fault = this.#noteFault(event, binding, health, error, messageId);
+  #afterFault<Name extends AskName>(
+    event: Name,
+    subject: SubjectOf<Name>,
+    binding: Binding,
+    health: Health,
+    error: unknown,
+  ): Verdict {
+    const fault = this.#noteFault(event, binding, health, error, messageOf(subject)?.id);
     const verdict = onFaultVerdict(event, binding);
-    this.#options.observe?.({ event, binding, verdict, fault });
+    this.#options.observe?.({ event, subject, binding, verdict, fault });
     return by(binding, verdict);
   }
 
@@ -314,10 +321,11 @@ export class Dispatcher {
   }
 
   /** A binding whose breaker is open is not asked: its onFault answers. */
-  #suspended(event: AskName, binding: Binding): Verdict {
+  #suspended<Name extends AskName>(event: Name, subject: SubjectOf<Name>, binding: Binding): Verdict {
     const verdict = onFaultVerdict(event, binding);
     this.#options.observe?.({
       event,
+      subject,
       binding,
       verdict,
       fault: new Fault("script.suspended", `${binding.name} is suspended after too many faults`),
@@ -333,7 +341,7 @@ export class Dispatcher {
         faults: 0,
         lastFault: null,
         lastFaultAt: 0,
-        breaker: this.#createBreaker(),
+        breaker: new Breaker(this.#options.clock, this.#options.breaker),
         version: versionOf(binding),
         context: this.#contextOf(binding),
       };
@@ -342,15 +350,12 @@ export class Dispatcher {
     return health;
   }
 
-  #createBreaker(): Breaker {
-    return new Breaker(this.#options.clock, this.#options.breaker);
-  }
-
   #contextOf(binding: Binding): SinkContext {
     return {
       log: this.#options.log.with({ binding: binding.id }),
       bindingId: binding.id,
       properties: binding.properties,
+      rehearsal: this.#options.rehearsal ?? false,
     };
   }
 
@@ -366,6 +371,14 @@ export class Dispatcher {
       }
     });
   }
+}
+
+function unasked(binding: Binding, health: Health): SkipReason | null {
+  return !binding.enabled ? "disabled" : isUsedUp(binding, health) ? "used-up" : null;
+}
+
+function messageOf(subject: Events[EventName]["subject"]): Message | undefined {
+  return (subject as { readonly message?: Message | null }).message ?? undefined;
 }
 
 function asFault(error: unknown): Fault {

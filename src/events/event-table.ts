@@ -78,16 +78,16 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
   onData: {
     mode: "ask",
     family: "inbound",
-    fired: false,
+    fired: true,
     scripts: false,
     verdicts: protocol,
-    when: "DATA parsed, before 354",
+    when: "DATA or the first BDAT parsed, before 354",
     ancestor: "OnInboundCommand DATA",
   },
   onHeaders: {
     mode: "ask",
     family: "inbound",
-    fired: false,
+    fired: true,
     scripts: false,
     verdicts: protocol,
     when: "header section complete, body still arriving",
@@ -105,7 +105,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
   onCommand: {
     mode: "ask",
     family: "inbound",
-    fired: false,
+    fired: true,
     scripts: false,
     verdicts: protocol,
     when: "any verb, before its typed event",
@@ -114,7 +114,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
   onReply: {
     mode: "ask",
     family: "inbound",
-    fired: false,
+    fired: true,
     scripts: false,
     verdicts: [],
     when: "a reply is about to be written",
@@ -123,7 +123,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
   onReset: {
     mode: "tell",
     family: "inbound",
-    fired: false,
+    fired: true,
     scripts: false,
     verdicts: [],
     when: "transaction reset",
@@ -141,16 +141,16 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
   onSessionStart: {
     mode: "ask",
     family: "outbound",
-    fired: false,
+    fired: true,
     scripts: false,
     verdicts: ["drop"],
-    when: "before our EHLO",
+    when: "before we connect and say EHLO",
     ancestor: "OnSessionStart",
   },
   onMessageStart: {
     mode: "ask",
     family: "outbound",
-    fired: false,
+    fired: true,
     scripts: false,
     verdicts: ["refuse", "defer", "drop"],
     when: "before our MAIL",
@@ -159,7 +159,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
   onPerRecipient: {
     mode: "ask",
     family: "outbound",
-    fired: false,
+    fired: true,
     scripts: false,
     verdicts: ["refuse", "defer", "drop"],
     when: "before each of our RCPTs",
@@ -168,7 +168,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
   onBeforeData: {
     mode: "ask",
     family: "outbound",
-    fired: false,
+    fired: true,
     scripts: false,
     verdicts: ["refuse", "defer", "drop"],
     when: "before our DATA",
@@ -177,7 +177,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
   onSessionEnd: {
     mode: "ask",
     family: "outbound",
-    fired: false,
+    fired: true,
     scripts: false,
     verdicts: [],
     when: "before our QUIT",
@@ -186,7 +186,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
   onServerResponse: {
     mode: "ask",
     family: "outbound",
-    fired: false,
+    fired: true,
     scripts: false,
     verdicts: ["refuse", "defer", "drop"],
     when: "after each reply of the peer",

@@ -2,25 +2,33 @@
  * THE event table: every event there is, as types and as facts. A new event is a new line here; the compiler then points at all that
  * must follow, and the reference page (docs/events.md) is made from it.
  */
-
 import type { Mailbox } from "../mail/mailbox.ts";
+
 import type {
   AuthSubject,
   CommandSubject,
-  DeferredSubject,
+  ConnectSubject,
+  DataSubject,
   DisconnectSubject,
-  FailedSubject,
+  EndOfDataSubject,
   HeadersSubject,
+  HeloSubject,
   MailFromSubject,
   MessageSubject,
-  OutboundSubject,
-  OutcomeSubject,
   RcptToSubject,
   ReplySubject,
+  ResetSubject,
   SessionSubject,
-  TrackSubject,
-  Transaction,
 } from "./subject.ts";
+import type { DeferredSubject, FailedSubject, OutcomeSubject, TrackSubject } from "./subject-delivery.ts";
+import type {
+  BeforeDataSubject,
+  MessageStartSubject,
+  PerRecipientSubject,
+  ServerResponseSubject,
+  SessionEndSubject,
+  SessionStartSubject,
+} from "./subject-outbound.ts";
 
 interface Ask<Subject> {
   readonly mode: "ask";
@@ -33,44 +41,44 @@ interface Tell<Subject> {
 
 export interface Events {
   /** TCP accepted, no greeting sent yet. RFC 5321 §3.1. */
-  onConnect: Ask<SessionSubject>;
+  onConnect: Ask<ConnectSubject>;
   /** A TLS handshake is done. RFC 3207. */
   onTls: Tell<SessionSubject>;
   /** HELO, EHLO or LHLO was parsed. RFC 5321 §4.1.1.1. */
-  onHelo: Ask<SessionSubject & { readonly name: string }>;
+  onHelo: Ask<HeloSubject>;
   /** A SASL exchange is complete. RFC 4954. */
   onAuth: Ask<AuthSubject>;
   /** MAIL was parsed, no reply has been sent. RFC 5321 §4.1.1.2. */
   onMailFrom: Ask<MailFromSubject>;
   /** RCPT was parsed, once per recipient. RFC 5321 §4.1.1.3. */
   onRcptTo: Ask<RcptToSubject>;
-  /** DATA was parsed, before 354. RFC 5321 §4.1.1.4. */
-  onData: Ask<SessionSubject & { readonly transaction: Transaction }>;
+  /** DATA, or the first BDAT, was parsed; before 354. RFC 5321 §4.1.1.4, RFC 3030 §2. */
+  onData: Ask<DataSubject>;
   /** The header section is complete, the body still arriving. */
   onHeaders: Ask<HeadersSubject>;
   /** End of data; the message can be read. RFC 5321 §4.1.1.4. */
-  onEndOfData: Ask<SessionSubject & MessageSubject>;
+  onEndOfData: Ask<EndOfDataSubject>;
   /** Any verb, before its typed event. */
   onCommand: Ask<CommandSubject>;
   /** A reply is about to be written. RFC 5321 §4.2. */
   onReply: Ask<ReplySubject>;
   /** The transaction was reset. RFC 5321 §4.1.1.5. */
-  onReset: Tell<SessionSubject>;
+  onReset: Tell<ResetSubject>;
   /** The connection is over. */
   onDisconnect: Tell<DisconnectSubject>;
 
-  /** Before our EHLO to a next hop. */
-  onSessionStart: Ask<OutboundSubject>;
+  /** Before we connect to a next hop and say EHLO. */
+  onSessionStart: Ask<SessionStartSubject>;
   /** Before our MAIL. */
-  onMessageStart: Ask<OutboundSubject & MessageSubject>;
+  onMessageStart: Ask<MessageStartSubject>;
   /** Before each of our RCPTs. */
-  onPerRecipient: Ask<OutboundSubject & MessageSubject & { readonly forwardPath: Mailbox }>;
+  onPerRecipient: Ask<PerRecipientSubject>;
   /** Before our DATA. */
-  onBeforeData: Ask<OutboundSubject & MessageSubject>;
+  onBeforeData: Ask<BeforeDataSubject>;
   /** Before our QUIT. */
-  onSessionEnd: Ask<OutboundSubject>;
+  onSessionEnd: Ask<SessionEndSubject>;
   /** After each reply of the peer. */
-  onServerResponse: Ask<OutboundSubject & { readonly command: string }>;
+  onServerResponse: Ask<ServerResponseSubject>;
 
   /** A message came in, by whatever entrance; first of all transport events. */
   onArrival: Ask<MessageSubject>;

@@ -28,7 +28,7 @@ export interface Health {
 /** A binding that never did anything. */
 export const freshHealth: BindingHealth = { firings: 0, faults: 0, breaker: "closed", lastFault: null, lastFaultAt: 0 };
 
-export function isUsedUp(binding: Binding, health: Health): boolean {
+export function isUsedUp(binding: Binding, health: Pick<BindingHealth, "firings">): boolean {
   return binding.maxFirings > 0 && health.firings >= binding.maxFirings;
 }
 

@@ -11,6 +11,8 @@ export interface SinkContext {
   readonly bindingId: string;
   /** Key-values of the binding, from the config. */
   readonly properties: Readonly<Record<string, unknown>>;
+  /** A rehearsal (`onarrival session`, `explain`, `test`): decide as ever, but remember nothing, write nothing, and wait for nothing. */
+  readonly rehearsal: boolean;
 }
 
 /** An ask event's handler. Nothing returned means `proceed`. An answer without a promise is the fast path. */

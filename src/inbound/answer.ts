@@ -17,6 +17,17 @@ export const no = (code: number, status: string, text: string, close = false): A
   close,
 });
 
+/** The greeting: `text` are its words behind our name, "" for the usual ones. */
+export const welcome = (text = ""): Answer => ({ code: 220, status: undefined, text, close: false });
+export const goAhead: Answer = {
+  code: 354,
+  status: undefined,
+  text: "Send the message, end with <CRLF>.<CRLF>",
+  close: false,
+};
+export const temporary = no(451, "4.3.0", "Temporary problem, please try again later");
+/** Said before the greeting. RFC 5321 §3.8. */
+export const tooBusy = no(421, "4.3.2", "Too busy, please try again later", true);
 export const noUtf8 = no(553, "5.6.7", "An address with characters beyond ASCII needs SMTPUTF8");
 
 export function queued(messageId: string): Answer {
@@ -68,6 +79,6 @@ export function answerOf(error: unknown): Answer {
     case "spool.full":
       return no(452, "4.3.1", "Not enough room, please try again later");
     default:
-      return no(451, "4.3.0", "Temporary problem, please try again later");
+      return temporary;
   }
 }

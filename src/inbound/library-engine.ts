@@ -13,23 +13,40 @@ import type {
   SMTPServerSession,
 } from "smtp-server";
 import { SMTPServer } from "smtp-server";
+import type { EventName } from "../events/event.ts";
 import { formatReply } from "../mail/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
-import type { Answer } from "./answer.ts";
+import type { CommandError } from "../smtp/command.ts";
+import { readMailOptions, readRcptOptions } from "../smtp/parameter.ts";
+import { passwordMechanisms } from "../smtp/sasl.ts";
+import { encodeXtext } from "../smtp/xtext.ts";
+import { type Answer, no, temporary, tooBusy } from "./answer.ts";
+import { tlsFactsOf } from "./handshakes.ts";
 import { listenFault } from "./listen-fault.ts";
-import type { Listener, ListenerOptions } from "./listener.ts";
+import { type Listener, type ListenerOptions, plainAddress } from "./listener.ts";
 import type { MailDataReceiver } from "./mail-data.ts";
 import type { Reception } from "./reception.ts";
+import type { EndOfData } from "./recipient-answers.ts";
 import { InboundSession } from "./session.ts";
 
 /** Command lines up to this length are taken; RFC 5321 §4.5.3.1.4 asks for 512, extensions and AUTH for more (RFC 4954 §4). */
 const commandOctetsMax = 12_288;
 
-/** Parameters of the extensions this engine offers: RFC 1870, RFC 6152, RFC 6531, RFC 4954. */
-const mailParameters: ReadonlySet<string> = new Set(["SIZE", "BODY", "SMTPUTF8", "AUTH"]);
-const rcptParameters: ReadonlySet<string> = new Set();
+/** Inbound events that happen on a listener of this engine; the library's API does not show the others. */
+export const libraryEvents: ReadonlySet<EventName> = new Set<EventName>([
+  "onConnect",
+  "onTls",
+  "onHelo",
+  "onAuth",
+  "onMailFrom",
+  "onRcptTo",
+  "onData",
+  "onHeaders",
+  "onEndOfData",
+  "onDisconnect",
+]);
 
 type Done = (error?: Error | null) => void;
 
@@ -57,6 +74,8 @@ class LibraryEngine implements Listener {
   readonly #server: SMTPServer;
   /** By the library's own session id. */
   readonly #sessions = new Map<string, InboundSession>();
+  /** Handshakes of connections that are not shown yet, by the same id. */
+  readonly #securedEarly = new Map<string, TLSSocket>();
   #port = 0;
   #transactionsInHand = 0;
   /** The library's ids of the sessions whose message is here and not answered. */
@@ -74,14 +93,28 @@ class LibraryEngine implements Listener {
     this.#clock = clock;
     this.#log = log;
     const disabledCommands = ["XCLIENT", "XFORWARD", "WIZ", "SHELL", "KILL"];
-    if (!options.tls) disabledCommands.push("STARTTLS");
-    // No credentials in the clear: without a certificate there is no AUTH either. RFC 4954 §4.
-    if (!options.tls || !reception.authenticates) disabledCommands.push("AUTH");
+    if (options.tls?.mode !== "starttls") disabledCommands.push("STARTTLS");
+    const authMethods = options.auth.mechanisms.filter((mechanism) => passwordMechanisms.includes(mechanism));
+    // No credentials in the clear, unless told so: without a certificate there is no AUTH either. RFC 4954 §4.
+    const mayAuthenticate = options.tls !== undefined || options.auth.inClear;
+    if (!mayAuthenticate || !reception.authenticates || authMethods.length === 0) disabledCommands.push("AUTH");
     this.#server = new SMTPServer({
       name: options.hostname,
       banner: "OnArrival",
       logger: false,
-      ...(options.tls ? { cert: options.tls.cert, key: options.tls.key } : {}),
+      ...(options.tls && {
+        cert: options.tls.cert,
+        key: options.tls.key,
+        minVersion: "TLSv1.2",
+        requestCert: options.tls.askCertificate,
+        rejectUnauthorized: false,
+      }),
+      secure: options.tls?.mode === "implicit",
+      lmtp: options.role === "lmtp",
+      hideDSN: false,
+      hideREQUIRETLS: false,
+      authMethods,
+      allowInsecureAuth: options.auth.inClear,
       disabledCommands,
       authOptional: true,
       disableReverseLookup: true,
@@ -93,7 +126,7 @@ class LibraryEngine implements Listener {
       closeTimeout: 0x7fffffff,
       // Replies carry the enhanced codes of our verdicts in their texts; the library's own cannot be chosen per reply.
       hideENHANCEDSTATUSCODES: true,
-      onConnect: (session, done) => this.#answerTo(session, done, this.#connect(session)),
+      onConnect: (client, done) => this.#answerTo(client, done, this.#connect(client)),
       onSecure: (socket, session, done) => this.#secure(socket, session, done),
       onAuth: (auth, session, done) => void this.#authenticate(auth, session, done),
       onMailFrom: (address, session, done) => this.#answerTo(session, done, this.#mailFrom(address, session)),
@@ -143,32 +176,35 @@ class LibraryEngine implements Listener {
     await closed;
   }
 
-  async #connect(client: SMTPServerSession): Promise<Answer | null> {
+  async #connect(client: SMTPServerSession): Promise<Answer> {
+    if (this.#reception.overloaded) return tooBusy;
     const session = new InboundSession({
       listener: this.name,
       role: this.#options.role,
-      ip: client.remoteAddress.replace(/^::ffff:(?=\d+\.)/, ""),
+      ip: plainAddress(client.remoteAddress),
       port: client.remotePort,
       startedAt: this.#clock.now(),
     });
     this.#sessions.set(client.id, session);
+    const socket = this.#securedEarly.get(client.id);
+    this.#securedEarly.delete(client.id);
+    if (socket) this.#secured(session, socket);
     return await this.#reception.connect(session);
   }
 
   #secure(socket: Socket | TLSSocket, client: SMTPServerSession, done: Done): void {
-    const session = this.#sessionOf(client);
-    // Nothing said before the handshake counts. RFC 3207 §4.2.
-    session.helo = "";
-    session.user = null;
-    session.transaction = null;
-    const secured = socket as Partial<TLSSocket>;
-    session.tls = {
-      version: secured.getProtocol?.() ?? "TLS",
-      cipher: secured.getCipher?.().name ?? "",
-      serverName: typeof client.servername === "string" && client.servername !== "" ? client.servername : null,
-    };
-    this.#reception.secured(session);
+    // With implicit TLS the handshake comes before the connection is shown: there is no session yet.
+    const session = this.#sessions.get(client.id);
+    if (session) this.#secured(session, socket as TLSSocket);
+    else this.#securedEarly.set(client.id, socket as TLSSocket);
     done();
+  }
+
+  #secured(session: InboundSession, socket: TLSSocket): void {
+    // Nothing said before the handshake counts. RFC 3207 §4.2.
+    session.forget();
+    session.tls = tlsFactsOf(socket);
+    this.#reception.secured(session);
   }
 
   async #authenticate(
@@ -178,9 +214,8 @@ class LibraryEngine implements Listener {
   ): Promise<void> {
     try {
       const session = this.#sessionOf(client);
-      const refusal = await this.#helo(session, client);
       const answer =
-        refusal ??
+        (await this.#helo(session, client)) ??
         (await this.#reception.auth(session, {
           mechanism: auth.method,
           user: auth.username ?? "",
@@ -195,44 +230,61 @@ class LibraryEngine implements Listener {
 
   async #mailFrom(address: SMTPServerAddress, client: SMTPServerSession): Promise<Answer> {
     const session = this.#sessionOf(client);
-    const refusal = (await this.#helo(session, client)) ?? unknownParameter(address, mailParameters);
-    return refusal ?? (await this.#reception.mailFrom(session, address.address, parametersOf(address)));
+    const refusal = await this.#helo(session, client);
+    if (refusal) return refusal;
+    const parameters = parametersOf(address);
+    const options = readMailOptions(parameters, {
+      sizeOctetsMax: this.#options.limits.sizeOctetsMax,
+      // There is no CHUNKING for it.
+      binaryMime: false,
+      secure: session.tls !== null,
+      prdr: false,
+    });
+    if (isError(options)) return { ...options, close: false };
+    return await this.#reception.mailFrom(session, { path: address.address, parameters, options });
   }
 
   async #rcptTo(address: SMTPServerAddress, client: SMTPServerSession): Promise<Answer> {
-    const refusal = unknownParameter(address, rcptParameters);
-    return refusal ?? (await this.#reception.rcptTo(this.#sessionOf(client), address.address, parametersOf(address)));
+    const parameters = parametersOf(address);
+    const options = readRcptOptions(parameters);
+    if (isError(options)) return { ...options, close: false };
+    return await this.#reception.rcptTo(this.#sessionOf(client), { path: address.address, parameters, options });
   }
 
-  /** The API shows no HELO: the event fires before the first command behind it that the API does show. */
+  /** The API shows no HELO: the event fires before the first command behind it that the API does show; keywords cannot be changed. */
   async #helo(session: InboundSession, client: SMTPServerSession): Promise<Answer | null> {
     const name = client.hostNameAppearsAs || "";
-    return name === session.helo ? null : await this.#reception.helo(session, name);
+    if (name === session.helo) return null;
+    const verb = this.#options.role === "lmtp" ? "LHLO" : client.openingCommand === "HELO" ? "HELO" : "EHLO";
+    const given = await this.#reception.helo(session, { verb, name, keywords: [] });
+    return "code" in given ? given : null;
   }
 
   async #data(
     stream: SMTPServerDataStream,
     client: SMTPServerSession,
-    done: (error?: Error | null, message?: string) => void,
+    done: (error?: Error | null, message?: string | (string | Error)[]) => void,
   ): Promise<void> {
     const session = this.#sessionOf(client);
     this.#transactionsInHand++;
     let receiver: MailDataReceiver | undefined;
     try {
-      receiver = this.#reception.receiveData();
+      // 354 was said before the API shows anything: a refusal is told at the end.
+      const given = await this.#reception.data(session);
+      receiver = this.#reception.receiveData(session);
+      if (given.code !== 354) receiver.refuse(given);
       for await (const chunk of stream as AsyncIterable<Buffer>) {
         const more = receiver.write(chunk);
         if (more) await more;
       }
       this.#deciding.add(client.id);
-      const answer = await this.#reception.endOfData(session, receiver, client.transmissionType);
-      if (answer.code === 250) done(null, `${answer.status} ${answer.text}`);
-      else done(asError(session, answer));
+      const protocol = protocolOf(client.transmissionType, session);
+      const perRecipient = this.#options.role === "lmtp";
+      this.#answerData(await this.#reception.endOfData(session, receiver, { protocol, perRecipient }), session, done);
     } catch (error) {
       await receiver?.abort();
       // The client went away in the middle of the data: nobody is left to be answered.
-      if (stream.errored || stream.destroyed)
-        done(asError(session, { code: 451, status: "4.4.2", text: "Connection lost", close: false }));
+      if (stream.errored || stream.destroyed) done(asError(session, no(451, "4.4.2", "Connection lost")));
       else done(this.#bug(error));
     } finally {
       this.#deciding.delete(client.id);
@@ -240,7 +292,23 @@ class LibraryEngine implements Listener {
     }
   }
 
+  #answerData(
+    { answer, each }: EndOfData,
+    session: InboundSession,
+    done: (error?: Error | null, message?: string | (string | Error)[]) => void,
+  ): void {
+    const words = ({ status, text }: Answer) => formatReply({ code: 250, status, text }).slice(4);
+    if (each)
+      done(
+        null,
+        each.map((one) => (one.code === 250 ? words(one) : asError(session, one))),
+      );
+    else if (answer.code === 250) done(null, words(answer));
+    else done(asError(session, answer));
+  }
+
   #close(client: SMTPServerSession): void {
+    this.#securedEarly.delete(client.id);
     const session = this.#sessions.get(client.id);
     if (!session) return;
     this.#sessions.delete(client.id);
@@ -266,12 +334,7 @@ class LibraryEngine implements Listener {
       reason: describeThrown(error),
       stack: error instanceof Error ? error.stack : undefined,
     });
-    return asError(undefined, {
-      code: 451,
-      status: "4.3.0",
-      text: "Temporary problem, please try again later",
-      close: false,
-    });
+    return asError(undefined, temporary);
   }
 }
 
@@ -285,14 +348,25 @@ function asError(session: InboundSession | undefined, answer: Answer): Error {
   return error;
 }
 
-/** RFC 5321 §4.1.1.11: a parameter of an extension that was not offered is answered 555. */
-function unknownParameter(address: SMTPServerAddress, known: ReadonlySet<string>): Answer | null {
-  const unknown = Object.keys(address.args || {}).find((keyword) => !known.has(keyword));
-  return unknown === undefined
-    ? null
-    : { code: 555, status: "5.5.4", text: "A parameter is not known here", close: false };
+function isError(options: object): options is CommandError {
+  return "code" in options;
 }
 
+/** The library decodes xtext in every value; those that are xtext are put back, to be read like the native engine's. RFC 3461 §4. */
 function parametersOf(address: SMTPServerAddress): ReadonlyMap<string, string> {
-  return new Map(Object.entries(address.args || {}).map(([keyword, value]) => [keyword, value === true ? "" : value]));
+  return new Map(
+    Object.entries(address.args || {}).map(([keyword, value]) => {
+      if (value === true) return [keyword, ""];
+      if (keyword === "ORCPT") return [keyword, value.replace(/(?<=;).*$/s, encodeXtext)];
+      return [keyword, (keyword === "ENVID" || keyword === "AUTH") && value !== "<>" ? encodeXtext(value) : value];
+    }),
+  );
+}
+
+/** In the words of RFC 3848 and RFC 6531 §4.3: the library knows neither of the UTF8 forms, and has `ELMTP`. */
+function protocolOf(said: string, { transaction }: InboundSession): string {
+  const base = said.replace("ELMTP", "LMTP");
+  return transaction?.options.smtpUtf8
+    ? base.replace(/^E?SMTP|^LMTP/, (word) => `UTF8${word.replace(/^E/, "")}`)
+    : base;
 }

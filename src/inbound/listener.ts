@@ -1,4 +1,5 @@
 /** A listener: where clients connect. Two engines make one; what happens behind it is the reception's affair, whichever engine speaks. */
+import type { Networks } from "../events/network.ts";
 import type { Session } from "../events/subject.ts";
 
 export interface ListenerOptions {
@@ -9,10 +10,35 @@ export interface ListenerOptions {
   readonly role: Session["role"];
   /** Our own name, said in the greeting and in Received fields. */
   readonly hostname: string;
-  /** PEM texts; without them STARTTLS is not offered. */
-  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
-  readonly limits: ListenerLimits;
   readonly lineEnds: "refuse" | "normalize";
+  /** Whether BODY=BINARYMIME is taken. RFC 3030 §3. */
+  readonly binaryMime: boolean;
+  /** Without it there is no TLS. */
+  readonly tls?: ListenerTls;
+  readonly auth: {
+    /** SASL mechanisms to offer where somebody is bound to onAuth. */
+    readonly mechanisms: readonly string[];
+    /** Offers them without TLS too. */
+    readonly inClear: boolean;
+  };
+  /** Peers that may speak for their clients. */
+  readonly trusted: { readonly proxy: Networks; readonly xclient: Networks; readonly xforward: Networks };
+  readonly limits: ListenerLimits;
+}
+
+/** PEM texts. */
+export interface Certificate {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+export interface ListenerTls extends Certificate {
+  /** `implicit` begins with the handshake. RFC 8314 §3. */
+  readonly mode: "starttls" | "implicit";
+  /** Asks clients for a certificate of theirs; none is needed. */
+  readonly askCertificate: boolean;
+  /** For clients that ask for a name in them. RFC 6066 §3. */
+  readonly more: readonly Certificate[];
 }
 
 export interface ListenerLimits {
@@ -20,7 +46,17 @@ export interface ListenerLimits {
   readonly recipientsMax: number;
   readonly connectionsMax: number;
   readonly connectionsPerClientMax: number;
+  /** For a whole command. RFC 5321 §4.5.3.2.7. */
   readonly idleTimeoutMs: number;
+  /** For a block of mail data. RFC 5321 §4.5.3.2.5. */
+  readonly dataTimeoutMs: number;
+  /** Of mail data, on average; 0 is none. */
+  readonly dataOctetsPerSecondMin: number;
+  readonly handshakeTimeoutMs: number;
+  /** For the sinks of one command, all together. */
+  readonly decisionTimeoutMs: number;
+  readonly errorsMax: number;
+  readonly idleCommandsMax: number;
 }
 
 export interface Listener {
@@ -30,4 +66,9 @@ export interface Listener {
   readonly sessions: number;
   /** Takes no new connection; lets transactions in hand finish until `deadlineMs` has passed, then closes with 421. */
   close(deadlineMs: number): Promise<void>;
+}
+
+/** An address as Node has it, without the IPv6 form of an IPv4 one. RFC 4291 §2.5.5.2. */
+export function plainAddress(address: string | undefined): string {
+  return (address ?? "").replace(/^::ffff:(?=\d+\.)/i, "");
 }

@@ -1,18 +1,27 @@
 /**
  * Mail data on its way in: checks its octets, parts header from body while it arrives, and hands the body on to the spool.
- * Nothing with a bare CR, a bare LF or a NUL leaves here. RFC 5321 §2.3.8, RFC 5322 §2.2.
+ * Nothing with a bare CR, a bare LF or a NUL leaves here, but for a BINARYMIME body, whose octets are anything. RFC 5321 §2.3.8,
+ * RFC 5322 §2.2, RFC 3030 §3.
  */
 import { type Header, splitMessage } from "../mail/header.ts";
-import type { Body } from "../mail/message.ts";
+import { type Body, inlineBody } from "../mail/message.ts";
 import { Fault } from "../platform/fault.ts";
 import type { BodyWriter } from "../spool/spool.ts";
+import type { Answer } from "./answer.ts";
+import { type Eventual, whenHere } from "./eventual.ts";
 
 export interface MailDataLimits {
   readonly sizeOctetsMax: number;
   readonly headerOctetsMax: number;
   /** "normalize" makes CRLF of bare CRs and LFs; a NUL is refused all the same. */
   readonly lineEnds: "refuse" | "normalize";
+  /** The body may hold any octets, in no lines. */
+  readonly binary: boolean;
 }
+
+/** What is wanted of a message whose header is here: all of it, its header alone, or nothing, with the reply to say at its end. */
+export type HeaderChoice = "keep" | "drop-body" | Answer;
+export type AskHeaders = (header: Header) => Eventual<HeaderChoice>;
 
 /** Octets of the header section. */
 export const headerOctetsMax = 256 * 1024;
@@ -38,10 +47,16 @@ export class MailDataReceiver {
   #sizeOctets = 0;
   #lastOctet = 0;
   #fault: Fault | undefined;
+  readonly #askHeaders: AskHeaders | null;
+  #asking = false;
+  #refusal: Answer | null = null;
+  #bodyDropped = false;
 
-  constructor(writer: BodyWriter, limits: MailDataLimits) {
+  /** `askHeaders` is asked once, the moment the header section is here. */
+  constructor(writer: BodyWriter, limits: MailDataLimits, askHeaders: AskHeaders | null = null) {
     this.#writer = writer;
     this.#limits = limits;
+    this.#askHeaders = askHeaders;
   }
 
   /** What is wrong with the data so far; the rest is swallowed without being kept. */
@@ -49,15 +64,31 @@ export class MailDataReceiver {
     return this.#fault;
   }
 
+  /** What was said of the header against it; the rest is swallowed without being kept. */
+  get refusal(): Answer | null {
+    return this.#refusal;
+  }
+
+  /** Whether the header is being decided on right now. */
+  get asking(): boolean {
+    return this.#asking;
+  }
+
+  /** Octets that came so far. */
+  get sizeOctets(): number {
+    return this.#sizeOctets;
+  }
+
   /** Takes the next octets. Resolves when more may come; undefined where it may at once. Never throws: see `fault`. */
   write(chunk: Buffer): Promise<void> | undefined {
-    if (this.#fault) return undefined;
     this.#sizeOctets += chunk.length;
+    if (this.#fault || this.#refusal) return undefined;
     if (this.#sizeOctets > this.#limits.sizeOctetsMax) {
       return this.#fail(
         new Fault("message.too-large", `Cannot take the message: more than ${this.#limits.sizeOctetsMax} octets`),
       );
     }
+    if (this.#limits.binary) return this.#keep(chunk);
     if (chunk.includes(0)) return this.#fail(new Fault("message.nul", "Cannot take the message: it holds a NUL"));
     let data = chunk;
     if (hasBareLineEnd(chunk, this.#lastOctet)) {
@@ -72,14 +103,23 @@ export class MailDataReceiver {
     return this.#keep(data);
   }
 
+  /** Swallows the rest without keeping it: the end of the data is answered so. */
+  refuse(answer: Answer): void {
+    this.#asking = false;
+    this.#refusal = answer;
+    this.#head = undefined;
+    void this.#writer.discard();
+  }
+
   /**
-   * All octets are here.
+   * All octets are here. Gives the refusal where the header met with one.
    * @throws {Fault} `message.too-large`, `message.nul`, `message.bare-line-end`, `message.header-too-large`, `spool.full`, `spool.failed`;
    * then nothing of it is kept
    */
-  async finish(): Promise<ReceivedMail> {
+  async finish(): Promise<ReceivedMail | Answer> {
+    if (this.#refusal) return this.#refusal;
     try {
-      if (!this.#fault && this.#lastOctet === cr) {
+      if (!this.#fault && this.#lastOctet === cr && !this.#limits.binary) {
         if (this.#limits.lineEnds === "refuse")
           this.#fault = new Fault(
             "message.bare-line-end",
@@ -89,7 +129,11 @@ export class MailDataReceiver {
       }
       if (!this.#fault && this.#head) await this.#part(this.#head);
       if (this.#fault) throw this.#fault;
-      return { ...this.#parted!, body: await this.#writer.finish() };
+      if (this.#refusal) return this.#refusal;
+      const { header, separator } = this.#parted!;
+      if (!this.#bodyDropped) return { header, separator, body: await this.#writer.finish() };
+      await this.#writer.discard();
+      return { header, separator, body: inlineBody(Buffer.alloc(0)) };
     } catch (error) {
       await this.#writer.discard();
       throw error;
@@ -142,11 +186,28 @@ export class MailDataReceiver {
   #part(head: Buffer): Promise<void> | undefined {
     this.#head = undefined;
     const { header, separator, body } = splitMessage(head);
+    // The header is lines whatever the body is. RFC 3030 §3.
+    if (this.#limits.binary && (header.octets.includes(0) || hasBareLineEnd(header.octets, 0))) {
+      return this.#fail(new Fault("message.bare-line-end", "Cannot take the message: its header is not made of lines"));
+    }
     this.#parted = { header, separator };
-    return body.length > 0 ? this.#writeBody(body) : undefined;
+    if (this.#askHeaders === null) return this.#writeBody(body);
+    this.#asking = true;
+    const written = whenHere(this.#askHeaders(header), (choice) => this.#chosen(choice, body));
+    return written instanceof Promise ? written : undefined;
+  }
+
+  #chosen(choice: HeaderChoice, body: Buffer): Eventual<void> {
+    // Whoever waited may have given up.
+    if (!this.#asking) return;
+    this.#asking = false;
+    if (choice === "keep") return this.#writeBody(body);
+    if (choice === "drop-body") this.#bodyDropped = true;
+    else this.refuse(choice);
   }
 
   #writeBody(data: Buffer): Promise<void> | undefined {
+    if (this.#bodyDropped || data.length === 0) return undefined;
     try {
       return this.#writer.write(data)?.catch((error: unknown) => {
         this.#fault = asSpoolFault(error);

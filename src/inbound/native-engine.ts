@@ -3,18 +3,21 @@
  * decision is the reception's.
  */
 import { createServer, type Server, type Socket } from "node:net";
-import type { SecureContext } from "node:tls";
-import { createSecureContext } from "node:tls";
 import type { Clock } from "../platform/clock.ts";
+import { describeThrown } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
+import { Handshakes } from "./handshakes.ts";
 import { listenFault } from "./listen-fault.ts";
-import type { Listener, ListenerOptions } from "./listener.ts";
+import { type Listener, type ListenerOptions, plainAddress } from "./listener.ts";
 import { NativeConnection } from "./native-connection.ts";
 import type { Reception } from "./reception.ts";
 
+/** Deadlines are looked at so often: nothing is late by more. */
+const sweepMs = 1_000;
+
 /**
  * Starts listening.
- * @throws {Fault} `listen.failed` where the address or port cannot be had, `config.unreadable` where the certificate cannot be used
+ * @throws {Fault} `listen.failed` where the address or port cannot be had, `config.unreadable` where a certificate cannot be used
  */
 export async function startNativeListener(
   options: ListenerOptions,
@@ -31,19 +34,29 @@ class NativeEngine implements Listener {
   readonly address: string;
   readonly #options: ListenerOptions;
   readonly #reception: Reception;
-  readonly #ports: { readonly clock: Clock; readonly log: Log };
-  readonly #secureContext: SecureContext | undefined;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #handshakes: Handshakes | null;
   readonly #server: Server;
   readonly #connections = new Set<NativeConnection>();
+  #sweeping = false;
   #port = 0;
 
-  constructor(options: ListenerOptions, reception: Reception, ports: { readonly clock: Clock; readonly log: Log }) {
+  constructor(
+    options: ListenerOptions,
+    reception: Reception,
+    { clock, log }: { readonly clock: Clock; readonly log: Log },
+  ) {
     this.name = options.name;
     this.address = options.address;
     this.#options = options;
     this.#reception = reception;
-    this.#ports = ports;
-    this.#secureContext = options.tls && createSecureContext({ ...options.tls, minVersion: "TLSv1.2" });
+    this.#clock = clock;
+    this.#log = log;
+    this.#handshakes = options.tls ? new Handshakes(options.tls, options.limits.handshakeTimeoutMs) : null;
+    this.#handshakes?.onFailure((error) =>
+      log.debug("session.error", { listener: options.name, reason: describeThrown(error) }),
+    );
     // Half open: a client may send QUIT and its end in one go, and still wants the replies.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
   }
@@ -58,8 +71,14 @@ class NativeEngine implements Listener {
 
   listen(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#server.once("error", (error: NodeJS.ErrnoException) => reject(listenFault(this.#options, error)));
+      const failed = (error: NodeJS.ErrnoException) => reject(listenFault(this.#options, error));
+      this.#server.once("error", failed);
       this.#server.listen(this.#options.port, this.#options.address, () => {
+        this.#server.off("error", failed);
+        // A connection that could not be accepted, for want of descriptors above all, is the client's to try again.
+        this.#server.on("error", (error) =>
+          this.#log.warn("listener.failed", { listener: this.name, reason: describeThrown(error) }),
+        );
         const address = this.#server.address();
         this.#port = address !== null && typeof address === "object" ? address.port : this.#options.port;
         resolve();
@@ -70,7 +89,7 @@ class NativeEngine implements Listener {
   async close(deadlineMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const connection of this.#connections) connection.drain();
-    const stop = this.#ports.clock.after(deadlineMs, () => {
+    const stop = this.#clock.after(deadlineMs, () => {
       for (const connection of this.#connections) connection.destroy();
     });
     await closed;
@@ -78,15 +97,29 @@ class NativeEngine implements Listener {
   }
 
   #accept(socket: Socket): void {
+    const isFull = this.#connections.size >= this.#options.limits.connectionsMax;
     const connection = new NativeConnection(socket, {
       options: this.#options,
       reception: this.#reception,
-      ...this.#ports,
-      secureContext: this.#secureContext,
-      isFull: this.#connections.size >= this.#options.limits.connectionsMax,
-      onClose: () => this.#connections.delete(connection),
+      clock: this.#clock,
+      log: this.#log,
+      handshakes: this.#handshakes,
+      ip: plainAddress(socket.remoteAddress),
+      onClose: (closed) => this.#connections.delete(closed),
     });
     this.#connections.add(connection);
-    connection.start();
+    if (!this.#sweeping) this.#sweepLater();
+    connection.start(isFull || this.#reception.overloaded);
+  }
+
+  /** One timer for all connections: most deadlines are met, and none is to the second. */
+  #sweepLater(): void {
+    this.#sweeping = true;
+    this.#clock.after(sweepMs, () => {
+      const nowMs = this.#clock.monotonicMs();
+      for (const connection of this.#connections) connection.check(nowMs);
+      if (this.#connections.size > 0) this.#sweepLater();
+      else this.#sweeping = false;
+    });
   }
 }

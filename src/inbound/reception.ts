@@ -1,384 +1,379 @@
 /**
- * Reception: what we do at each step of a client's session, whichever engine parsed it. Asks the events, keeps the transaction, takes
- * custody of the message, and says the reply. It knows no sockets.
+ * Reception: what we do at each step of a client's session, whichever engine parsed it. Asks the events, keeps the transaction, and says the
+ * reply; what becomes of a message at the end of its data is arrival.ts. It knows no sockets. What is decided at once is answered at once.
  */
-import type { Dispatcher } from "../events/dispatcher.ts";
-import type {
-  AuthSubject,
-  DisconnectSubject,
-  MailFromSubject,
-  Parameters,
-  RcptToSubject,
-  TrackStep,
-} from "../events/subject.ts";
-import { trackCodes } from "../events/subject.ts";
-import type { Verdict } from "../events/verdict.ts";
+import type { LineTaker } from "../events/dialogue.ts";
+import type { EventName } from "../events/event.ts";
+import type { CommandSubject, DisconnectSubject, HeloSubject, Parameters, ResetSubject } from "../events/subject.ts";
+import type { Tracer } from "../events/trace.ts";
+import type { MailOptions, RecipientOptions } from "../mail/envelope.ts";
 import { createId } from "../mail/ids.ts";
-import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
-import { Message } from "../mail/message.ts";
-import { formatReversePath, parseForwardPath, parseReversePath, type ReversePath } from "../mail/path.ts";
-import type { Clock } from "../platform/clock.ts";
-import { describeThrown, Fault } from "../platform/fault.ts";
-import type { Log } from "../platform/log.ts";
-import type { BadMail } from "../spool/badmail.ts";
-import type { Spool } from "../spool/spool.ts";
+import type { Mailbox } from "../mail/mailbox.ts";
+import { parseForwardPath, parseReversePath, type ReversePath } from "../mail/path.ts";
+import type { Reply } from "../mail/status.ts";
+import type { ScramCredentials } from "../smtp/scram.ts";
 import {
   type Answer,
-  answerOf,
+  goAhead,
   needsUtf8,
   no,
   noUtf8,
   objection,
   ok,
-  queued,
-  spoolFault,
   syntaxAnswer,
+  temporary,
+  welcome,
 } from "./answer.ts";
+import { Arrival, type ArrivalOptions, type EndOfDataFacts } from "./arrival.ts";
+import { type Eventual, whenHere } from "./eventual.ts";
+import { askCommand, handLine, type LineOutcome } from "./line-dialogue.ts";
 import type { ListenerOptions } from "./listener.ts";
-import { headerOctetsMax, MailDataReceiver, type ReceivedMail } from "./mail-data.ts";
+import { type AskHeaders, headerOctetsMax, MailDataReceiver } from "./mail-data.ts";
+import type { EndOfData } from "./recipient-answers.ts";
 import { type InboundSession, InboundTransaction } from "./session.ts";
-import { receivedValue } from "./trace-fields.ts";
+import {
+  AuthDecision,
+  ConnectDecision,
+  HeloDecision,
+  MailFromDecision,
+  RcptToDecision,
+  ReplyDecision,
+} from "./subjects.ts";
 
-export type ArrivalResult = "accepted" | "discarded" | "quarantined" | "refused" | "deferred";
+export type { ArrivalResult } from "./arrival-record.ts";
 
-export interface ReceptionOptions {
-  readonly dispatcher: Dispatcher;
-  readonly spool: Spool;
-  readonly badmail: BadMail;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface ReceptionOptions extends ArrivalOptions {
+  readonly tracer: Tracer;
   /** Where `<Postmaster>` without a domain goes. RFC 5321 §4.5.1. */
   readonly postmasterDomain: string;
-  /** Called with a message in custody: from here on it is the queue's. */
-  readonly enqueue: (message: Message) => void;
-  readonly count?: (result: ArrivalResult, sizeOctets: number) => void;
+  /** Whether the server's own work is so late that new clients are better sent away. */
+  readonly overloaded: () => boolean;
   readonly countSession?: () => void;
 }
 
-/** Recipients of a message that its log line names. */
-const recipientsLogged = 10;
+/** A command of MAIL or RCPT, taken apart; `path` is its argument without parameters. */
+interface PathCommand<Options> {
+  readonly path: string;
+  readonly parameters: Parameters;
+  readonly options: Options;
+}
 
 export class Reception {
   readonly #options: ReceptionOptions;
   readonly #listener: ListenerOptions;
+  readonly #arrival: Arrival;
   readonly #sessionsByClient = new Map<string, number>();
 
   constructor(listener: ListenerOptions, options: ReceptionOptions) {
     this.#listener = listener;
     this.#options = options;
+    this.#arrival = new Arrival(listener, options);
   }
 
-  /** A client is here; null lets it in. */
-  async connect(session: InboundSession): Promise<Answer | null> {
-    this.#options.countSession?.();
-    const sessions = (this.#sessionsByClient.get(session.ip) ?? 0) + 1;
-    this.#sessionsByClient.set(session.ip, sessions);
-    if (sessions > this.#listener.limits.connectionsPerClientMax) {
-      return no(421, "4.7.0", "Too many connections from your address", true);
-    }
-    const verdict = await this.#options.dispatcher.ask("onConnect", { session });
-    return objection(verdict);
+  get tracer(): Tracer {
+    return this.#options.tracer;
   }
 
-  secured(session: InboundSession): void {
-    this.#options.dispatcher.tell("onTls", { session });
-  }
-
-  async helo(session: InboundSession, name: string): Promise<Answer | null> {
-    session.helo = name;
-    const refusal = objection(await this.#options.dispatcher.ask("onHelo", { session, name }));
-    // Refused, it has not been said: whatever comes next is asked again.
-    if (refusal) session.helo = "";
-    return refusal;
+  get overloaded(): boolean {
+    return this.#options.overloaded();
   }
 
   /** Whether anybody checks credentials; without one AUTH is not offered. */
   get authenticates(): boolean {
-    return this.#options.dispatcher.bindingsOf("onAuth").length > 0;
+    return this.#isBound("onAuth");
   }
 
-  async auth(
+  get watchesCommands(): boolean {
+    return this.#isBound("onCommand");
+  }
+
+  get watchesReplies(): boolean {
+    return this.#isBound("onReply");
+  }
+
+  /** A client is here: 220 lets it in, with the words of the greeting or "" for the usual ones. `disconnect` ends what this begins. */
+  connect(session: InboundSession): Eventual<Answer> {
+    this.#options.countSession?.();
+    return this.#admit(session);
+  }
+
+  /** The words of the greeting behind its code, where a session begins anew. RFC 5321 §4.2. */
+  greetingText(banner: string): string {
+    const { hostname, role } = this.#listener;
+    return `${hostname} ${banner || `${role === "lmtp" ? "LMTP" : "ESMTP"} OnArrival`}`;
+  }
+
+  secured(session: InboundSession): void {
+    if (this.#isBound("onTls")) this.#options.dispatcher.tell("onTls", { session });
+  }
+
+  /** The keywords for the reply to EHLO, or a refusal. */
+  helo(
+    session: InboundSession,
+    command: Pick<HeloSubject, "verb" | "name" | "keywords">,
+  ): Eventual<readonly string[] | Answer> {
+    session.helo = command.name;
+    if (!this.#isBound("onHelo")) return command.keywords;
+    const decision = new HeloDecision(session, command);
+    return this.#whenDecided(session, this.#options.dispatcher.ask("onHelo", decision), (verdict) => {
+      const refusal = objection(verdict);
+      if (refusal === null) return decision.keywords;
+      // Refused, it has not been said: whatever comes next is asked again.
+      session.helo = "";
+      return refusal;
+    });
+  }
+
+  auth(
     session: InboundSession,
     exchange: { readonly mechanism: string; readonly user: string; readonly secret: string },
-  ): Promise<Answer> {
-    let acceptedAs: string | undefined;
-    const subject: AuthSubject = { session, ...exchange, acceptAs: (user) => void (acceptedAs = user) };
-    const refusal = objection(await this.#options.dispatcher.ask("onAuth", subject));
-    if (refusal) return refusal;
-    if (acceptedAs === undefined) return no(535, "5.7.8", "Authentication credentials invalid");
-    session.user = acceptedAs;
-    return { code: 235, status: "2.7.0", text: "Authentication successful", close: false };
+  ): Eventual<Answer> {
+    const decision = new AuthDecision(session, exchange);
+    return this.#whenDecided(session, this.#options.dispatcher.ask("onAuth", decision), (verdict) => {
+      const refusal = objection(verdict);
+      if (refusal) return refusal;
+      if (decision.acceptedAs === null) return no(535, "5.7.8", "Authentication credentials invalid");
+      return this.#logIn(session, decision.acceptedAs);
+    });
   }
 
-  /** MAIL, its argument without parameters. */
-  async mailFrom(session: InboundSession, path: string, parameters: Parameters): Promise<Answer> {
+  /** SCRAM has told its user: what the proof is checked against, null for a user nobody knows, or a refusal. Then `proved`. RFC 5802. */
+  scram(
+    session: InboundSession,
+    exchange: { readonly mechanism: string; readonly user: string },
+  ): Eventual<ScramCredentials | Answer | null> {
+    const decision = new AuthDecision(session, { ...exchange, secret: null });
+    return this.#whenDecided(session, this.#options.dispatcher.ask("onAuth", decision), (verdict) => {
+      session.provedAs = decision.provedAs;
+      return objection(verdict) ?? decision.credentials;
+    });
+  }
+
+  proved(session: InboundSession): Answer {
+    return this.#logIn(session, session.provedAs);
+  }
+
+  mailFrom(session: InboundSession, { path, parameters, options }: PathCommand<MailOptions>): Eventual<Answer> {
+    // RFC 6409 §4.3.
+    if (session.role === "submission" && session.user === null) return no(530, "5.7.0", "Authentication required");
     let reversePath: ReversePath;
     try {
       reversePath = parseReversePath(path);
     } catch (error) {
       return syntaxAnswer(error, "5.1.7", "The reverse-path is not an address");
     }
-    if (needsUtf8(reversePath) && !parameters.has("SMTPUTF8")) return noUtf8;
-    const subject: MailFromSubject = {
+    if (needsUtf8(reversePath) && options.smtpUtf8 !== true) return noUtf8;
+    const facts = { reversePath, parameters, options };
+    if (!this.#isBound("onMailFrom")) return this.#begin(session, facts);
+    const decision = new MailFromDecision(session, facts);
+    return this.#whenDecided(
       session,
-      reversePath,
-      parameters,
-      rewrite: (other) => void (reversePath = other),
-    };
-    const refusal = objection(await this.#options.dispatcher.ask("onMailFrom", subject));
-    if (refusal) return refusal;
-    session.transaction = new InboundTransaction(createId(this.#options.clock.now()), reversePath, parameters);
-    return ok("Sender accepted", "2.1.0");
+      this.#options.dispatcher.ask("onMailFrom", decision),
+      (verdict) => objection(verdict) ?? this.#begin(session, { ...facts, reversePath: decision.reversePath }),
+    );
   }
 
-  /** RCPT, its argument without parameters. */
-  async rcptTo(session: InboundSession, path: string, parameters: Parameters): Promise<Answer> {
+  rcptTo(session: InboundSession, { path, parameters, options }: PathCommand<RecipientOptions>): Eventual<Answer> {
     const { transaction } = session;
     if (!transaction) return no(503, "5.5.1", "MAIL first");
-    let forwardPaths: readonly Mailbox[];
+    let forwardPath: Mailbox;
     try {
       // The one address without a domain. RFC 5321 §4.5.1.
       const isPostmaster = /^<?postmaster>?$/i.test(path);
-      forwardPaths = [
-        isPostmaster ? { localPart: "postmaster", domain: this.#options.postmasterDomain } : parseForwardPath(path),
-      ];
+      forwardPath = isPostmaster
+        ? { localPart: "postmaster", domain: this.#options.postmasterDomain }
+        : parseForwardPath(path);
     } catch (error) {
       return syntaxAnswer(error, "5.1.3", "The forward-path is not an address");
     }
-    if (needsUtf8(forwardPaths[0]!) && !transaction.parameters.has("SMTPUTF8")) return noUtf8;
+    if (needsUtf8(forwardPath) && transaction.options.smtpUtf8 !== true) return noUtf8;
     if (transaction.recipients.length >= this.#listener.limits.recipientsMax)
       return no(452, "4.5.3", "Too many recipients");
-    let accepted: RcptToSubject["accepted"] = null;
-    const subject: RcptToSubject = {
-      session,
-      transaction,
-      parameters,
-      get forwardPath() {
-        return forwardPaths[0]!;
-      },
-      get accepted() {
-        return accepted;
-      },
-      rewrite: (...others) => void (forwardPaths = others),
-      accept: (as) => void (accepted = as),
-    };
-    const refusal = objection(await this.#options.dispatcher.ask("onRcptTo", subject));
-    if (refusal) return refusal;
-    for (const forwardPath of forwardPaths) transaction.add(forwardPath);
-    return ok("Recipient accepted", "2.1.5");
+    const decision = new RcptToDecision(session, { transaction, forwardPath, parameters, options });
+    return this.#whenDecided(session, this.#options.dispatcher.ask("onRcptTo", decision), (verdict) => {
+      const refusal = objection(verdict);
+      if (refusal) return refusal;
+      transaction.add({ mailboxes: decision.forwardPaths, options: parameters.size > 0 ? options : undefined });
+      return ok("Recipient accepted", "2.1.5");
+    });
+  }
+
+  /** DATA, or the first BDAT: 354 and the data may come, or a refusal. */
+  data(session: InboundSession): Eventual<Answer> {
+    const { transaction } = session;
+    if (!this.#isBound("onData") || !transaction) return goAhead;
+    const verdict = this.#options.dispatcher.ask("onData", { session, transaction });
+    return this.#whenDecided(session, verdict, (given) => objection(given) ?? goAhead);
   }
 
   /** A receiver for the mail data of the transaction in hand; then `endOfData`. */
-  receiveData(): MailDataReceiver {
-    return new MailDataReceiver(this.#options.spool.createBody(), {
+  receiveData(session: InboundSession): MailDataReceiver {
+    const { transaction } = session;
+    const limits = {
       sizeOctetsMax: this.#listener.limits.sizeOctetsMax,
       headerOctetsMax,
       lineEnds: this.#listener.lineEnds,
+      binary: transaction?.options.body === "BINARYMIME",
+    };
+    const asked = transaction && this.#isBound("onHeaders") ? this.#askHeaders(session, transaction) : null;
+    return new MailDataReceiver(this.#options.spool.createBody(), limits, asked);
+  }
+
+  /** Takes custody, or says why not: see arrival.ts. */
+  async endOfData(session: InboundSession, receiver: MailDataReceiver, facts: EndOfDataFacts): Promise<EndOfData> {
+    const { transaction } = session;
+    session.transaction = null;
+    if (transaction) return await this.#arrival.endOfData(session, transaction, receiver, facts);
+    await receiver.abort();
+    return { answer: no(503, "5.5.1", "MAIL first"), each: null };
+  }
+
+  /** The transaction in hand is over without a message. */
+  reset(session: InboundSession, by: ResetSubject["by"]): void {
+    const { transaction } = session;
+    session.transaction = null;
+    if (transaction && this.#isBound("onReset")) this.#options.dispatcher.tell("onReset", { session, transaction, by });
+  }
+
+  /** What sinks make of a line, before anything is done for it; null where they let it pass. */
+  command(session: InboundSession, command: Pick<CommandSubject, "verb" | "argument" | "line">): Eventual<LineOutcome> {
+    return askCommand(this.#options.dispatcher, session, command);
+  }
+
+  /** What the sink that asked for a line makes of it. */
+  captured(
+    session: InboundSession,
+    line: { readonly take: LineTaker; readonly verb: string; readonly line: string },
+  ): Eventual<LineOutcome> {
+    return handLine(this.#options, session, line);
+  }
+
+  /** The reply as it is to be said. What it takes back is taken back here. */
+  reply(session: InboundSession, verb: string, reply: Reply): Eventual<Reply> {
+    const decision = new ReplyDecision(session, verb, reply);
+    const faultsBefore = this.#faultsAtReply();
+    return whenHere(this.#options.dispatcher.ask("onReply", decision), () => {
+      // A sink that failed leaves the reply as it was.
+      const said = this.#faultsAtReply() === faultsBefore ? decision.reply : reply;
+      if (reply.code < 400 && said.code >= 400) this.#takeBack(session, verb, reply.code);
+      return said;
     });
   }
 
-  /** The end of data: asks onEndOfData and onArrival, takes custody, and says how it went. 250 is custody. RFC 5321 §4.2.5, §6.1. */
-  async endOfData(session: InboundSession, receiver: MailDataReceiver, protocol: string): Promise<Answer> {
-    const { transaction } = session;
-    session.transaction = null;
-    if (!transaction) {
-      await receiver.abort();
-      return no(503, "5.5.1", "MAIL first");
+  /** Another client speaks from here on: 220 begins the session anew. https://www.postfix.org/XCLIENT_README.html */
+  xclient(session: InboundSession, attributes: ReadonlyMap<string, string | null>): Eventual<Answer> {
+    const text = (name: string) => attributes.get(name) ?? null;
+    this.#leave(session);
+    session.forget();
+    session.ip = text("ADDR") ?? session.ip;
+    session.port = Number(text("PORT") ?? session.port);
+    if (attributes.has("NAME")) session.host = text("NAME");
+    session.helo = text("HELO") ?? "";
+    session.user = text("LOGIN");
+    // Whoever is let in by address is asked about the address that counts.
+    return this.#admit(session);
+  }
+
+  /** https://www.postfix.org/XFORWARD_README.html */
+  xforward(session: InboundSession, attributes: ReadonlyMap<string, string | null>): Answer {
+    const forwarded = new Map(session.forwarded);
+    for (const [name, value] of attributes) {
+      if (value === null) forwarded.delete(name);
+      else forwarded.set(name, value);
     }
-    let received: ReceivedMail;
-    try {
-      received = await receiver.finish();
-    } catch (error) {
-      return this.#cannotTake(transaction, session, error);
-    }
-    const message = this.#createMessage(session, transaction, received, protocol);
-    this.#track(message.id, "received", { session: session.id, sizeOctets: message.sizeOctets });
-    let inCustody = false;
-    try {
-      const verdict = await this.#decide(session, message);
-      const answer = await this.#carryOut(session, message, verdict);
-      inCustody =
-        verdict.kind === "proceed" && message.body === received.body && message.envelope.recipients.length > 0;
-      return answer;
-    } catch (error) {
-      return this.#cannotTake(transaction, session, error);
-    } finally {
-      if (!inCustody) await receiver.abort();
-    }
+    session.forwarded = forwarded;
+    return ok("Noted", "2.0.0");
   }
 
   disconnect(session: InboundSession, reason: DisconnectSubject["reason"]): void {
-    const sessions = (this.#sessionsByClient.get(session.ip) ?? 1) - 1;
-    if (sessions > 0) this.#sessionsByClient.set(session.ip, sessions);
-    else this.#sessionsByClient.delete(session.ip);
+    this.#leave(session);
+    const { messagesAccepted } = session;
     const durationMs = this.#options.clock.now() - session.startedAt;
-    this.#options.dispatcher.tell("onDisconnect", {
-      session,
-      reason: session.dropped ? "dropped" : reason,
-      messagesAccepted: session.messagesAccepted,
-      durationMs,
-    });
+    if (this.#isBound("onDisconnect")) {
+      this.#options.dispatcher.tell("onDisconnect", {
+        session,
+        reason: session.dropped ? "dropped" : reason,
+        messagesAccepted,
+        durationMs,
+      });
+    }
     this.#options.log.info("session.closed", {
-      session: session.id,
-      ip: session.ip,
+      ...session.logFields,
       helo: session.helo,
-      messagesAccepted: session.messagesAccepted,
+      messagesAccepted,
       durationMs,
     });
   }
 
-  #createMessage(
-    session: InboundSession,
-    transaction: InboundTransaction,
-    received: ReceivedMail,
-    protocol: string,
-  ): Message {
-    const at = this.#options.clock.now();
-    const value = receivedValue({
-      helo: session.helo,
-      host: session.host,
-      ip: session.ip,
-      by: this.#listener.hostname,
-      // RFC 6531 §3.7.3, §4.3.
-      protocol: transaction.parameters.has("SMTPUTF8") ? protocol.replace(/^E?SMTP/, "UTF8SMTP") : protocol,
-      id: transaction.id,
-      user: session.user,
-      recipients: transaction.recipients,
-      at,
-    });
-    return new Message({
-      id: transaction.id,
-      receivedAt: at,
-      origin: session.origin,
-      envelope: {
-        reversePath: transaction.reversePath,
-        recipients: transaction.recipients.map((mailbox) => ({ mailbox })),
-      },
-      header: received.header.prepend("Received", value),
-      separator: received.separator,
-      body: received.body,
-      notes: {},
-    });
+  #isBound(event: EventName): boolean {
+    return this.#options.dispatcher.bindingsOf(event).length > 0;
   }
 
-  async #decide(session: InboundSession, message: Message): Promise<Verdict> {
-    const { dispatcher } = this.#options;
-    const atEnd = await dispatcher.ask("onEndOfData", { session, message });
-    return atEnd.kind === "proceed" ? await dispatcher.ask("onArrival", { message }) : atEnd;
-  }
-
-  async #carryOut(session: InboundSession, message: Message, verdict: Verdict): Promise<Answer> {
-    switch (verdict.kind) {
-      case "refuse":
-      case "defer":
-      case "drop": {
-        this.#finish(session, message, verdict.kind === "refuse" ? "refused" : "deferred", {
-          code: verdict.code,
-          status: verdict.status,
-          reason: verdict.text,
-          by: verdict.by,
-        });
-        return objection(verdict)!;
-      }
-      case "discard":
-        return this.#discarded(session, message, verdict.reason, verdict.by);
-      case "quarantine": {
-        const now = this.#options.clock.now();
-        await this.#options.badmail
-          .keep(message, { reason: verdict.reason, binding: verdict.by ?? null, at: now })
-          .catch((error: unknown) => {
-            throw spoolFault(error);
-          });
-        session.messagesAccepted++;
-        this.#finish(session, message, "quarantined", { reason: verdict.reason, by: verdict.by });
-        return queued(message.id);
-      }
-      case "proceed": {
-        if (message.envelope.recipients.length === 0) return this.#discarded(session, message, "no recipient is left");
-        await this.#options.spool.accept([message], this.#options.clock.now());
-        session.messagesAccepted++;
-        this.#finish(session, message, "accepted", {});
-        this.#enqueue(message);
-        return queued(message.id);
-      }
+  /** Counts the client in, and asks whether it may. */
+  #admit(session: InboundSession): Eventual<Answer> {
+    const sessions = (this.#sessionsByClient.get(session.ip) ?? 0) + 1;
+    this.#sessionsByClient.set(session.ip, sessions);
+    if (sessions > this.#listener.limits.connectionsPerClientMax) {
+      return no(421, "4.7.0", "Too many connections from your address", true);
     }
+    if (!this.#isBound("onConnect")) return welcome();
+    const decision = new ConnectDecision(session);
+    return this.#whenDecided(
+      session,
+      this.#options.dispatcher.ask("onConnect", decision),
+      (verdict) => objection(verdict) ?? welcome(decision.banner),
+    );
   }
 
-  /** It is in custody: what goes wrong now is no reason to say anything but 250. The queue finds it at the next start. */
-  #enqueue(message: Message): void {
-    try {
-      this.#options.enqueue(message);
-    } catch (error) {
-      this.#options.log.error("queue.failed", { message: message.id, reason: describeThrown(error) });
-    }
+  #leave({ ip }: InboundSession): void {
+    const sessions = (this.#sessionsByClient.get(ip) ?? 1) - 1;
+    if (sessions > 0) this.#sessionsByClient.set(ip, sessions);
+    else this.#sessionsByClient.delete(ip);
   }
 
-  #discarded(session: InboundSession, message: Message, reason: string, by?: string): Answer {
-    session.messagesAccepted++;
-    this.#finish(session, message, "discarded", { reason, by });
-    return queued(message.id);
+  #logIn(session: InboundSession, user: string): Answer {
+    session.user = user;
+    return { code: 235, status: "2.7.0", text: "Authentication successful", close: false };
   }
 
-  #finish(
+  #begin(
     session: InboundSession,
-    message: Message,
-    result: ArrivalResult,
-    facts: Readonly<Record<string, unknown>>,
-  ): void {
-    const step: Record<ArrivalResult, TrackStep> = {
-      accepted: "spooled",
-      discarded: "discarded",
-      quarantined: "quarantined",
-      refused: "refused",
-      deferred: "deferredAtArrival",
+    facts: { readonly reversePath: ReversePath; readonly parameters: Parameters; readonly options: MailOptions },
+  ): Answer {
+    session.transaction = new InboundTransaction({ id: createId(this.#options.clock.now()), ...facts });
+    return ok("Sender accepted", "2.1.0");
+  }
+
+  #askHeaders(session: InboundSession, transaction: InboundTransaction): AskHeaders {
+    return (header) => {
+      let bodyIsWanted = true;
+      const dropBody = () => void (bodyIsWanted = false);
+      const verdict = this.#options.dispatcher.ask("onHeaders", { session, transaction, header, dropBody });
+      return whenHere(verdict, (given) => objection(given) ?? (bodyIsWanted ? "keep" : "drop-body"));
     };
-    this.#options.count?.(result, message.sizeOctets);
-    this.#options.log.info(`message.${result}`, {
-      message: message.id,
-      session: session.id,
-      ip: session.ip,
-      from: formatReversePath(message.envelope.reversePath),
-      to: message.envelope.recipients.slice(0, recipientsLogged).map((recipient) => formatMailbox(recipient.mailbox)),
-      recipients: message.envelope.recipients.length,
-      sizeOctets: message.sizeOctets,
-      messageId: message.header.get("Message-ID")?.slice(0, 200) ?? null,
-      ...facts,
-    });
-    this.#track(message.id, step[result], facts);
   }
 
-  /** Mail data that cannot be taken: the client keeps the message. */
-  #cannotTake(transaction: InboundTransaction, session: InboundSession, error: unknown): Answer {
-    const { id: messageId, reversePath, recipients } = transaction;
-    const answer = answerOf(error);
-    const code = error instanceof Fault ? error.code : "bug";
-    const client = error instanceof Fault && error.blame === "client";
-    this.#options.count?.(answer.code >= 500 ? "refused" : "deferred", 0);
-    this.#options.log[client ? "info" : "error"](answer.code >= 500 ? "message.refused" : "message.deferred", {
-      message: messageId,
-      session: session.id,
-      ip: session.ip,
-      from: formatReversePath(reversePath),
-      to: recipients.slice(0, recipientsLogged).map(formatMailbox),
-      code: answer.code,
-      status: answer.status,
-      fault: code,
-      reason: describeThrown(error),
-      cause: error instanceof Error && error.cause !== undefined ? describeThrown(error.cause) : undefined,
-      ...(error instanceof Fault ? {} : { stack: error instanceof Error ? error.stack : undefined }),
-    });
-    this.#track(messageId, answer.code >= 500 ? "refused" : "deferredAtArrival", { code: answer.code });
-    return answer;
+  /** A command that was carried out is answered with a refusal after all: it has not been. */
+  #takeBack(session: InboundSession, verb: string, code: number): void {
+    if (code === 235) session.user = null;
+    else if (verb === "MAIL") this.reset(session, "reply");
+    else if (verb === "RCPT") session.transaction?.takeBackLast();
+    else if (verb === "HELO" || verb === "EHLO" || verb === "LHLO") session.helo = "";
   }
 
-  #track(messageId: string, step: TrackStep, facts: Readonly<Record<string, unknown>>): void {
-    if (this.#options.dispatcher.bindingsOf("onTrack").length === 0) return;
-    this.#options.dispatcher.tell("onTrack", {
-      messageId,
-      step,
-      code: trackCodes[step],
-      at: this.#options.clock.now(),
-      facts,
-    });
+  #faultsAtReply(): number {
+    const { dispatcher } = this.#options;
+    return dispatcher.bindingsOf("onReply").reduce((sum, { id }) => sum + dispatcher.healthOf(id).faults, 0);
+  }
+
+  /** Goes on with what was decided, unless that was given up meanwhile: then it comes too late and changes nothing. */
+  #whenDecided<Decided, Result>(
+    session: InboundSession,
+    decided: Eventual<Decided>,
+    goOn: (decided: Decided) => Result,
+  ): Eventual<Result | Answer> {
+    if (!(decided instanceof Promise)) return goOn(decided);
+    const { turn } = session;
+    return decided.then((value) => (session.turn === turn ? goOn(value) : temporary));
   }
 }

@@ -1,26 +1,38 @@
 /** A client's session and its transaction, as this side keeps them. Sinks see the read-only faces in events/subject.ts. */
 import type { Parameters, Session, TlsFacts, Transaction } from "../events/subject.ts";
+import type { MailOptions, RecipientOptions } from "../mail/envelope.ts";
 import { createId } from "../mail/ids.ts";
-import type { Mailbox } from "../mail/mailbox.ts";
-import type { Origin } from "../mail/message.ts";
+import { type Mailbox, sameMailbox } from "../mail/mailbox.ts";
+import type { Origin, Recipient } from "../mail/message.ts";
 import type { ReversePath } from "../mail/path.ts";
+
+const nothingForwarded: ReadonlyMap<string, string> = new Map();
 
 export class InboundSession implements Session {
   readonly id: string;
   readonly listener: string;
   readonly role: Session["role"];
-  readonly ip: string;
-  readonly port: number;
+  readonly peer: { readonly ip: string; readonly port: number };
   readonly startedAt: number;
-  readonly notes = new Map<string, unknown>();
+  readonly rehearsal: boolean;
+  ip: string;
+  port: number;
   host: string | null = null;
   helo = "";
   user: string | null = null;
   tls: TlsFacts | null = null;
+  forwarded = nothingForwarded;
   transaction: InboundTransaction | null = null;
   messagesAccepted = 0;
+  /** Who a SCRAM exchange under way would log in. */
+  provedAs = "";
   /** Set where a verdict closed the connection. */
   dropped = false;
+  /** Counts the decisions that were given up: what is decided for an earlier turn comes too late. */
+  turn = 0;
+  /** A message is on its way into custody: what becomes of it must be waited for. RFC 5321 §6.1. */
+  taking = false;
+  #notes: Map<string, unknown> | null = null;
 
   constructor(facts: {
     readonly listener: string;
@@ -28,13 +40,20 @@ export class InboundSession implements Session {
     readonly ip: string;
     readonly port: number;
     readonly startedAt: number;
+    readonly rehearsal?: boolean;
   }) {
     this.id = createId(facts.startedAt);
     this.listener = facts.listener;
     this.role = facts.role;
     this.ip = facts.ip;
     this.port = facts.port;
+    this.peer = { ip: facts.ip, port: facts.port };
     this.startedAt = facts.startedAt;
+    this.rehearsal = facts.rehearsal ?? false;
+  }
+
+  get notes(): Map<string, unknown> {
+    return (this.#notes ??= new Map());
   }
 
   /** What a message keeps of the session it came in by. */
@@ -49,27 +68,93 @@ export class InboundSession implements Session {
       tls: this.tls?.version ?? null,
     };
   }
+
+  /** Everything said so far is forgotten: behind a handshake (RFC 3207 §4.2), and where another client speaks from here on. */
+  forget(): void {
+    this.helo = "";
+    this.user = null;
+    this.transaction = null;
+  }
+
+  /** What its log lines say of it. */
+  get logFields(): Readonly<Record<string, unknown>> {
+    return {
+      session: this.id,
+      ip: this.ip,
+      ...(this.ip !== this.peer.ip && { peer: this.peer.ip }),
+      ...(this.forwarded.size > 0 && { forwarded: Object.fromEntries(this.forwarded) }),
+    };
+  }
+}
+
+/** One RCPT that was taken, and the recipients it stands for. */
+export interface TakenRcpt {
+  /** One as a rule; several where a sink expanded it. */
+  readonly mailboxes: readonly Mailbox[];
+  /** Undefined where the client asked for nothing. */
+  readonly options: RecipientOptions | undefined;
 }
 
 export class InboundTransaction implements Transaction {
   readonly id: string;
+  readonly reversePath: ReversePath;
   readonly parameters: Parameters;
-  reversePath: ReversePath;
-  readonly recipients: Mailbox[] = [];
+  readonly options: MailOptions;
+  /** Each RCPT that was taken, in order: LMTP owes each a reply. RFC 2033 §4.2. */
+  readonly rcpts: TakenRcpt[] = [];
+  #recipients: Recipient[] = [];
+  #mailboxes: Mailbox[] = [];
   /** Recipients in the form they are compared in; see sameMailbox. A look through the list for each would be long for a long one. */
-  readonly #known = new Set<string>();
+  #known: Set<string> | null = null;
 
-  constructor(id: string, reversePath: ReversePath, parameters: Parameters) {
-    this.id = id;
-    this.reversePath = reversePath;
-    this.parameters = parameters;
+  constructor(facts: Pick<Transaction, "id" | "reversePath" | "parameters" | "options">) {
+    this.id = facts.id;
+    this.reversePath = facts.reversePath;
+    this.parameters = facts.parameters;
+    this.options = facts.options;
   }
 
-  /** One recipient more; nothing where it is there already. */
-  add(mailbox: Mailbox): void {
-    const key = `${mailbox.localPart.toLowerCase()}@${mailbox.domain}`;
-    if (this.#known.has(key)) return;
-    this.#known.add(key);
-    this.recipients.push(mailbox);
+  get recipients(): readonly Mailbox[] {
+    return this.#mailboxes;
   }
+
+  /** As the envelope has them: a mailbox once, with the options of the first RCPT that named it. */
+  get envelopeRecipients(): readonly Recipient[] {
+    return this.#recipients;
+  }
+
+  add(rcpt: TakenRcpt): void {
+    this.rcpts.push(rcpt);
+    for (const mailbox of rcpt.mailboxes) this.#addMailbox(mailbox, rcpt.options);
+  }
+
+  /** The RCPT taken last was refused after all. */
+  takeBackLast(): void {
+    const rcpts = this.rcpts.splice(0).slice(0, -1);
+    this.#recipients = [];
+    this.#mailboxes = [];
+    this.#known = null;
+    for (const rcpt of rcpts) this.add(rcpt);
+  }
+
+  #addMailbox(mailbox: Mailbox, options: RecipientOptions | undefined): void {
+    if (this.#mailboxes.length > 0) {
+      this.#known ??= new Set(this.#mailboxes.map(keyOf));
+      const key = keyOf(mailbox);
+      if (this.#known.has(key)) return;
+      this.#known.add(key);
+    }
+    this.#mailboxes.push(mailbox);
+    this.#recipients.push(options === undefined ? { mailbox } : { mailbox, options });
+  }
+}
+
+/** Equal where `sameMailbox` is true. */
+export function keyOf({ localPart, domain }: Mailbox): string {
+  return `${localPart.toLowerCase()}@${domain}`;
+}
+
+/** Whether an RCPT stands for this recipient. */
+export function standsFor({ mailboxes }: TakenRcpt, mailbox: Mailbox): boolean {
+  return mailboxes.some((one) => sameMailbox(one, mailbox));
 }

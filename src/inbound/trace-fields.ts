@@ -31,7 +31,15 @@ export function receivedValue(facts: ReceivedFacts): string {
   return `${clauses.join(" ")}; ${formatDate(facts.at)}`;
 }
 
-/** A date as header fields carry it: `Mon, 23 Nov 2026 18:20:00 +0000`. RFC 5322 §3.3. */
+let datedSecond = -1;
+let dated = "";
+
+/** A date as header fields carry it: `Mon, 23 Nov 2026 18:20:00 +0000`. RFC 5322 §3.3. Written once a second, not once a message. */
 export function formatDate(at: number): string {
-  return new Date(at).toUTCString().replace("GMT", "+0000");
+  const second = Math.floor(at / 1_000);
+  if (second !== datedSecond) {
+    datedSecond = second;
+    dated = new Date(at).toUTCString().replace("GMT", "+0000");
+  }
+  return dated;
 }

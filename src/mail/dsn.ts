@@ -1,19 +1,33 @@
 /**
- * Failure reports (DSNs): what the sender of a message is told when a recipient was given up. RFC 3464, in a multipart/report (RFC 6522): words for
- * people, facts for programs, and the header of the message. Pure; where a report goes and whether one is due is the queue's affair.
+ * Reports (DSNs): what the sender of a message is told of what became of it. RFC 3464, in a multipart/report (RFC 6522): words for people, facts for
+ * programs, and the message or its header. Pure; where a report goes and whether one is due is the queue's affair.
  */
+import type { EnvelopeOptions, OriginalRecipient } from "./envelope.ts";
 import { createField, Header } from "./header.ts";
 import { createId } from "./ids.ts";
 import { formatMailbox, type Mailbox } from "./mailbox.ts";
 import { inlineBody, Message } from "./message.ts";
+import {
+  asciiLine,
+  cleanLine,
+  foldField,
+  formatOriginalRecipient,
+  formatReportDate,
+  formatTypedAddress,
+  wrap,
+} from "./report-text.ts";
+import { type ReturnedContent, returnAsAsked, returnHeader } from "./returned-content.ts";
 import { formatReply, type Reply } from "./status.ts";
 
-/** Octets of the original header that a report carries. */
-export const reportedHeaderOctetsMax = 64 * 1024;
+/** What a report says of its recipients; the words are those of the field Action. RFC 3464 §2.3.3. */
+export const reportKinds = ["failed", "delivered", "relayed"] as const;
+export type ReportKind = (typeof reportKinds)[number];
 
-/** One recipient that was given up. */
-export interface FailedRecipient {
+/** One recipient that is reported on. */
+export interface ReportedRecipient {
   readonly mailbox: Mailbox;
+  /** What the sender calls it, where it was told. RFC 3461 §4.2. */
+  readonly originalRecipient?: OriginalRecipient;
   /** Enhanced status code, such as `5.1.1`. RFC 3463. */
   readonly status: string;
   /** For the sender: one line, without facts of this server's inside; "" where the reply says it all. */
@@ -24,187 +38,184 @@ export interface FailedRecipient {
   readonly lastAttemptAt: number;
 }
 
-/** @throws nothing: whatever a peer or a header said, it becomes text that is safe to send */
-export function createFailureReport(facts: {
+interface ReportFacts {
+  readonly kind: ReportKind;
   readonly original: Message;
   readonly reversePath: Mailbox;
-  readonly failed: readonly FailedRecipient[];
+  readonly recipients: readonly ReportedRecipient[];
   /** Name of this server. */
   readonly hostName: string;
   readonly now: number;
-}): Message {
-  const { original, reversePath, hostName, now } = facts;
+}
+
+/** The words for people: by kind of report. */
+const wordings = {
+  failed: {
+    subject: "Undeliverable: your message did not reach all of its recipients",
+    one: "could not be delivered to this recipient:",
+    several: "could not be delivered to these recipients:",
+    end: ["It will not be tried again."],
+  },
+  delivered: {
+    subject: "Delivered: your message has arrived",
+    one: "was delivered to this recipient:",
+    several: "was delivered to these recipients:",
+    end: ["You are told because it was sent with the request for a report."],
+  },
+  relayed: {
+    subject: "Relayed: your message was handed on",
+    one: "was handed on to the next server for this recipient:",
+    several: "was handed on to the next server for these recipients:",
+    end: ["That server reports no deliveries: if all goes well you will hear no more."],
+  },
+} as const satisfies Record<ReportKind, unknown>;
+
+/** @throws nothing: whatever a peer, a client or a header said, it becomes text that is safe to send */
+export async function createReport(facts: ReportFacts): Promise<Message> {
+  const { kind, original, reversePath, hostName, now } = facts;
   const id = createId(now);
-  const reported = cutHeader(original.header);
-  const boundary = createBoundary(id, reported.octets);
-  const body = formatBody({ ...facts, reported, boundary });
+  // The whole message goes back with failures alone. RFC 3461 §4.3.
+  const returned = kind === "failed" ? await returnAsAsked(original) : returnHeader(original.header);
+  const boundary = createBoundary(id, returned.octets);
+  const words = formatWords(facts, returned.excuse);
+  const eightBitWords = words.some((line) => /[^\x00-\x7f]/.test(line));
+  const options = optionsOf(original, reversePath);
   return new Message({
     id,
     receivedAt: now,
     origin: { sessionId: "", listener: "dsn", ip: "127.0.0.1", host: null, helo: hostName, user: null, tls: null },
-    // To nobody's harm: what cannot be delivered of a report is not reported. RFC 5321 §4.5.5.
-    envelope: { reversePath: null, recipients: [{ mailbox: reversePath }] },
-    header: formatHeader({
-      id,
-      hostName,
-      now,
-      reversePath,
-      original: original.header,
-      boundary,
-      eightBit: body.some((octet) => octet > 0x7f),
-    }),
+    // To nobody's harm: what cannot be delivered of a report is not reported. RFC 5321 §4.5.5, RFC 3461 §6.1.
+    envelope: { reversePath: null, recipients: [{ mailbox: reversePath }], ...(options ? { options } : {}) },
+    header: formatHeader(facts, { id, boundary, eightBit: eightBitWords || returned.eightBit }),
     separator: Buffer.from("\r\n"),
-    body: inlineBody(body),
+    body: inlineBody(
+      Buffer.concat([
+        Buffer.from(
+          [
+            "This is a report in several parts.",
+            `--${boundary}`,
+            "Content-Type: text/plain; charset=utf-8",
+            ...(eightBitWords ? eightBit : []),
+            "",
+            ...words,
+            `--${boundary}`,
+            "Content-Type: message/delivery-status",
+            "",
+            ...formatStatus(facts),
+            `--${boundary}`,
+            `Content-Type: ${returned.type}`,
+            ...(returned.eightBit ? eightBit : []),
+            "",
+            "",
+          ].join("\r\n"),
+        ),
+        returned.octets,
+        Buffer.from(`\r\n--${boundary}--\r\n`),
+      ]),
+    ),
     notes: {},
   });
 }
 
-/** A date as header fields have it, in UTC. RFC 5322 §3.3. */
-function formatReportDate(at: number): string {
-  return new Date(at).toUTCString().replace("GMT", "+0000");
+/** Said of a part only where it is so: the whole says it then too. RFC 2045 §6.4. */
+const eightBit = ["Content-Transfer-Encoding: 8bit"];
+
+/** What the report asks of the servers on its way: the care its message asked for (RFC 8689 §5), and UTF-8 where its address has it. */
+function optionsOf({ envelope }: Message, reversePath: Mailbox): EnvelopeOptions | undefined {
+  const requireTls = envelope.options?.requireTls ?? false;
+  const smtpUtf8 = /[^\x00-\x7f]/.test(formatMailbox(reversePath));
+  return requireTls || smtpUtf8
+    ? { ...(smtpUtf8 ? { smtpUtf8 } : {}), ...(requireTls ? { requireTls } : {}) }
+    : undefined;
 }
 
-function formatHeader(facts: {
-  readonly id: string;
-  readonly hostName: string;
-  readonly now: number;
-  readonly reversePath: Mailbox;
-  readonly original: Header;
-  readonly boundary: string;
-  readonly eightBit: boolean;
-}): Header {
-  const messageId = readMessageId(facts.original);
+function formatHeader(
+  { kind, original, reversePath, hostName, now }: ReportFacts,
+  { id, boundary, eightBit }: { readonly id: string; readonly boundary: string; readonly eightBit: boolean },
+): Header {
+  const messageId = readMessageId(original.header);
   return new Header([
-    createField("Date", formatReportDate(facts.now)),
-    createField("From", `Mail Delivery System <postmaster@${facts.hostName}>`),
+    createField("Date", formatReportDate(now)),
+    createField("From", `Mail Delivery System <postmaster@${hostName}>`),
     // Not an encoded word, which an address may not hold: RFC 2047 §5. An international address goes as UTF-8 (RFC 6532).
-    { name: "To", octets: Buffer.from(`To: <${formatMailbox(facts.reversePath)}>\r\n`) },
-    createField("Subject", "Undeliverable: your message did not reach all of its recipients"),
-    createField("Message-ID", `<${facts.id}@${facts.hostName}>`),
+    { name: "To", octets: Buffer.from(`To: <${formatMailbox(reversePath)}>\r\n`) },
+    createField("Subject", wordings[kind].subject),
+    createField("Message-ID", `<${id}@${hostName}>`),
     ...(messageId ? [createField("In-Reply-To", messageId), createField("References", messageId)] : []),
     createField("Auto-Submitted", "auto-replied"),
     createField("MIME-Version", "1.0"),
     {
       name: "Content-Type",
       octets: Buffer.from(
-        `Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="${facts.boundary}"\r\n`,
+        `Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="${boundary}"\r\n`,
       ),
     },
-    ...(facts.eightBit ? [createField("Content-Transfer-Encoding", "8bit")] : []),
+    ...(eightBit ? [createField("Content-Transfer-Encoding", "8bit")] : []),
   ]);
 }
 
-/** Said of a part only where it is so: the whole says it then too. RFC 2045 §6.4. */
-const eightBit = ["Content-Transfer-Encoding: 8bit"];
-
-function formatBody(facts: {
-  readonly original: Message;
-  readonly failed: readonly FailedRecipient[];
-  readonly hostName: string;
-  readonly reported: CutHeader;
-  readonly boundary: string;
-}): Buffer {
-  const { boundary, reported } = facts;
-  const words = formatWords(facts);
-  const before = [
-    "This is a report in several parts.",
-    `--${boundary}`,
-    "Content-Type: text/plain; charset=utf-8",
-    ...(words.some((line) => /[^\x00-\x7f]/.test(line)) ? eightBit : []),
-    "",
-    ...words,
-    `--${boundary}`,
-    "Content-Type: message/delivery-status",
-    "",
-    ...formatStatus(facts),
-    `--${boundary}`,
-    "Content-Type: text/rfc822-headers",
-    ...(reported.eightBit ? eightBit : []),
-    "",
-    "",
-  ];
-  return Buffer.concat([Buffer.from(before.join("\r\n")), reported.octets, Buffer.from(`\r\n--${boundary}--\r\n`)]);
-}
-
 /** The part for people. */
-function formatWords({
-  original,
-  failed,
-  hostName,
-}: {
-  readonly original: Message;
-  readonly failed: readonly FailedRecipient[];
-  readonly hostName: string;
-}): string[] {
+function formatWords(
+  { kind, original, recipients, hostName }: ReportFacts,
+  excuse: ReturnedContent["excuse"],
+): string[] {
+  const { one, several, end } = wordings[kind];
   const subject = cleanLine(original.header.get("Subject") ?? "");
   return [
     `This is the mail server ${hostName}.`,
     "",
     `Your message${subject ? ` "${subject}"` : ""} of ${formatReportDate(original.receivedAt)}`,
-    failed.length === 1 ? "could not be delivered to this recipient:" : "could not be delivered to these recipients:",
+    recipients.length === 1 ? one : several,
     "",
-    ...failed.flatMap(({ mailbox, reason, reply, nextHop }) => [
+    ...recipients.flatMap(({ mailbox, reason, reply, nextHop }) => [
       `<${formatMailbox(mailbox)}>`,
       ...wrap(cleanLine(reason)),
       ...(reply ? wrap(`${cleanLine(nextHop) || "the next hop"} said: ${cleanLine(formatReply(reply))}`) : []),
       "",
     ]),
-    "It will not be tried again.",
+    ...end,
+    ...(excuse ? [excuse] : []),
     "",
   ];
 }
 
-/** The part for programs. RFC 3464 §2.2, §2.3. */
-function formatStatus({
-  original,
-  failed,
-  hostName,
-}: {
-  readonly original: Message;
-  readonly failed: readonly FailedRecipient[];
-  readonly hostName: string;
-}): string[] {
+/** The part for programs. RFC 3464 §2.2, §2.3; RFC 3461 §6.3. */
+function formatStatus({ kind, original, recipients, hostName }: ReportFacts): string[] {
+  const { envelopeId } = original.envelope.options ?? {};
   return [
+    ...(envelopeId ? [`Original-Envelope-Id: ${asciiLine(envelopeId)}`] : []),
     `Reporting-MTA: dns; ${hostName}`,
     `Arrival-Date: ${formatReportDate(original.receivedAt)}`,
     ...(original.origin.helo ? [`Received-From-MTA: dns; ${asciiLine(original.origin.helo)}`] : []),
-    ...failed.flatMap(({ mailbox, status, nextHop, reply, reason, lastAttemptAt }) => [
-      "",
-      `Final-Recipient: ${formatTypedAddress(mailbox)}`,
-      "Action: failed",
-      `Status: ${status}`,
-      ...(reply && nextHop ? [`Remote-MTA: dns; ${asciiLine(nextHop).replace(/:\d+$/, "")}`] : []),
-      ...foldField(
-        reply
-          ? `Diagnostic-Code: smtp; ${asciiLine(formatReply(reply))}`
-          : `Diagnostic-Code: x-onarrival; ${asciiLine(reason)}`,
-      ),
-      `Last-Attempt-Date: ${formatReportDate(lastAttemptAt)}`,
-    ]),
+    ...recipients.flatMap((recipient) => ["", ...formatRecipientStatus(kind, recipient)]),
     "",
   ];
 }
 
-interface CutHeader {
-  readonly octets: Buffer;
-  readonly eightBit: boolean;
+function formatRecipientStatus(kind: ReportKind, recipient: ReportedRecipient): string[] {
+  const { mailbox, originalRecipient, status, nextHop, reply, reason, lastAttemptAt } = recipient;
+  const original = originalRecipient && `Original-Recipient: ${formatOriginalRecipient(originalRecipient)}`;
+  return [
+    // An address of such a length is none, and it has no place to be folded.
+    ...(original && original.length <= lineLengthMax ? [original] : []),
+    `Final-Recipient: ${formatTypedAddress(mailbox)}`,
+    `Action: ${kind}`,
+    `Status: ${status}`,
+    ...(reply && nextHop ? [`Remote-MTA: dns; ${asciiLine(nextHop).replace(/:\d+$/, "")}`] : []),
+    // Of failures alone. RFC 3464 §2.3.6.
+    ...(kind === "failed"
+      ? foldField(
+          reply
+            ? `Diagnostic-Code: smtp; ${asciiLine(formatReply(reply))}`
+            : `Diagnostic-Code: x-onarrival; ${asciiLine(reason)}`,
+        )
+      : []),
+    `Last-Attempt-Date: ${formatReportDate(lastAttemptAt)}`,
+  ];
 }
 
-/** The header up to the limit, whole fields only. */
-function cutHeader(header: Header): CutHeader {
-  let octets = header.octets;
-  if (octets.length > reportedHeaderOctetsMax) {
-    const kept: Buffer[] = [];
-    let length = 0;
-    for (const field of header.fields) {
-      if (length + field.octets.length > reportedHeaderOctetsMax) break;
-      kept.push(field.octets);
-      length += field.octets.length;
-    }
-    octets = Buffer.concat(kept);
-  }
-  return { octets, eightBit: octets.some((octet) => octet > 0x7f) };
-}
+/** Characters of a line, without its end. RFC 5322 §2.1.1. */
+const lineLengthMax = 998;
 
 function createBoundary(id: string, content: Buffer): string {
   let boundary = `=_${id}`;
@@ -215,46 +226,4 @@ function createBoundary(id: string, content: Buffer): string {
 function readMessageId(header: Header): string | undefined {
   const value = header.get("Message-ID")?.trim();
   return value && value.length <= 250 && /^<[!-;=?-~]+>$/.test(value) ? value : undefined;
-}
-
-/** The address with its type; what is not ASCII is written so that it fits an ASCII report. RFC 3464 §2.1.2, RFC 6533 §3. */
-function formatTypedAddress(mailbox: Mailbox): string {
-  const address = formatMailbox(mailbox);
-  if (/^[\x21-\x7e ]*$/.test(address)) return `rfc822; ${address}`;
-  return `utf-8; ${address.replace(/[\\+=]|[^\x21-\x7e]/gu, (character) => `\\x{${character.codePointAt(0)!.toString(16).toUpperCase()}}`)}`;
-}
-
-/** Somebody's words on one line, without control characters, at most 500 characters. */
-function cleanLine(text: string): string {
-  return text
-    .replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ")
-    .trim()
-    .slice(0, 500);
-}
-
-function asciiLine(text: string): string {
-  return cleanLine(text).replace(/[^\x20-\x7e]/g, "?");
-}
-
-/** Lines of a paragraph, set in by two. */
-function wrap(text: string, lengthWanted = 76): string[] {
-  return breakLines(text, lengthWanted - 2).map((line) => `  ${line}`);
-}
-
-/** A field of a status part, folded before white space. */
-function foldField(text: string): string[] {
-  return breakLines(text, 76).map((line, place) => (place === 0 ? line : ` ${line}`));
-}
-
-function breakLines(text: string, lengthWanted: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > lengthWanted) {
-      lines.push(line);
-      line = word;
-    } else line = line === "" ? word : `${line} ${word}`;
-  }
-  if (line !== "") lines.push(line);
-  return lines;
 }

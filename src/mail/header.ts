@@ -89,6 +89,13 @@ export class Header {
   }
 
   #named(name: string): readonly Field[] {
+    // What is no field has no name, and cannot be asked for.
+    if (name === "") return [];
+    // A look through a short header costs less than an index of it.
+    if (this.fields.length <= unindexedFieldsMax) {
+      const wanted = name.toLowerCase();
+      return this.fields.filter((field) => field.name.length === wanted.length && field.name.toLowerCase() === wanted);
+    }
     if (!this.#index) {
       const index = new Map<string, Field[]>();
       for (const field of this.fields) {
@@ -156,6 +163,7 @@ export function splitMessage(data: Buffer): {
 }
 
 const crlf = Buffer.from("\r\n");
+const unindexedFieldsMax = 24;
 
 /** Fields behind which another may follow: a message that ends within its header may lack the last line end. */
 function terminated(fields: readonly Field[]): readonly Field[] {
@@ -196,20 +204,29 @@ function lineEndLength(data: Buffer, at: number): 0 | 1 | 2 {
 
 /** Breaks a long line before white space, at 78 where it can and at 998 where it must. RFC 5322 §2.1.1. */
 function fold(line: string): string {
-  if (line.length <= lineOctetsWanted && isShortAscii(line)) return line;
+  const octetsOf = /[^\x00-\x7f]/.test(line)
+    ? (text: string) => Buffer.byteLength(text)
+    : (text: string) => text.length;
+  if (octetsOf(line) <= lineOctetsWanted) return line;
   const words = line.split(/(?<=\S)(?=[ \t])/);
   const lines: string[] = [];
   let current = "";
-  for (const word of words) {
+  let octets = 0;
+  for (const [place, word] of words.entries()) {
+    const more = octetsOf(word);
     // A line of nothing but white space would end the header for some readers: keep the first word with the name.
-    if (current !== "" && !/^\S+:$/.test(current) && Buffer.byteLength(current + word) > lineOctetsWanted) {
+    if (place > 1 && octets + more > lineOctetsWanted) {
       lines.push(current);
       current = word;
-    } else current += word;
+      octets = more;
+    } else {
+      current += word;
+      octets += more;
+    }
   }
   lines.push(current);
   for (const folded of lines) {
-    if (Buffer.byteLength(folded) > lineOctetsMax) {
+    if (octetsOf(folded) > lineOctetsMax) {
       throw new Fault(
         "header.field-value",
         `Cannot write a field with a word of more than ${lineOctetsMax} octets: there is no place to fold it`,
@@ -217,10 +234,6 @@ function fold(line: string): string {
     }
   }
   return lines.join("\r\n");
-}
-
-function isShortAscii(text: string): boolean {
-  return !/[^\x00-\x7f]/.test(text);
 }
 
 function isAscii(octets: Buffer): boolean {

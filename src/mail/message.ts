@@ -2,6 +2,7 @@
  * A message and its envelope, as sinks and the spool hold it. Header, envelope and body are values: an edit replaces one, so what
  * a failed sink did is undone by putting the old references back (`snapshot`, `restore`). Pure: where octets live is the spool's affair.
  */
+import type { EnvelopeOptions, RecipientOptions } from "./envelope.ts";
 import type { Header } from "./header.ts";
 import type { Mailbox } from "./mailbox.ts";
 import type { ReversePath } from "./path.ts";
@@ -9,11 +10,15 @@ import type { ReversePath } from "./path.ts";
 /** One recipient on the envelope. */
 export interface Recipient {
   readonly mailbox: Mailbox;
+  /** Absent where the client asked for nothing. */
+  readonly options?: RecipientOptions;
 }
 
 export interface Envelope {
   readonly reversePath: ReversePath;
   readonly recipients: readonly Recipient[];
+  /** Absent where the client asked for nothing. */
+  readonly options?: EnvelopeOptions;
 }
 
 /** A message's body: everything behind the empty line that ends the header. It does not change; an edited message gets another. */

@@ -6,7 +6,7 @@ export function isEnhancedStatus(text: string): boolean {
   return enhancedStatus.test(text);
 }
 
-/** A reply of a peer, or ours. `code` is the basic code, `status` the enhanced one where given, `text` the words on all lines joined by a space. */
+/** A reply of a peer, or ours. `code` is the basic code, `status` the enhanced one where given; `text` is one line, or several with "\n" between them. */
 export interface Reply {
   readonly code: number;
   readonly status: string | undefined;

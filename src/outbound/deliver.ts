@@ -1,4 +1,6 @@
 /** Delivery: the queue's port to the world. Recipients are grouped by next hop, the groups go side by side, each recipient gets its outcome. */
+
+import type { Tracer } from "../events/trace.ts";
 import { formatMailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -6,8 +8,9 @@ import { describeThrown } from "../platform/fault.ts";
 import type { Deliver, Outcome } from "../queue/attempt.ts";
 import type { StoredRecipient } from "../spool/spool.ts";
 import { MaildirStore } from "./maildir.ts";
-import { chooseNextHop, formatSmarthost, type NextHop, type Routing, type Smarthost } from "./next-hop.ts";
+import { chooseNextHop, formatSmarthost, type NextHop, type Routing, type Smarthost, tlsPolicyOf } from "./next-hop.ts";
 import { SmtpClient, type SmtpClientOptions } from "./smtp.ts";
+import type { OutboundEvents } from "./smtp-conversation.ts";
 
 export interface DeliveryOptions extends Routing {
   /** Folder of the Maildirs: `<root>/<domain>/<user>`. */
@@ -17,6 +20,10 @@ export interface DeliveryOptions extends Routing {
   readonly clock: Clock;
   readonly certificateAuthorities?: string;
   readonly smtpLimits?: SmtpClientOptions["limits"];
+  /** The dispatcher: who is asked about our sessions with next hops. */
+  readonly events?: OutboundEvents;
+  /** Who follows them. */
+  readonly tracer?: Tracer;
 }
 
 export interface Delivery {
@@ -35,22 +42,28 @@ const maildirsAtOnceMax = 10;
 export function createDelivery(options: DeliveryOptions): Delivery {
   const { clock, hostName } = options;
   const maildirs = new MaildirStore({ root: options.maildirRoot, clock });
-  let routing: Routing = { localDomains: options.localDomains, smarthost: options.smarthost };
+  let routing: Routing = options;
   let client: { readonly key: string; readonly smtp: SmtpClient } | undefined;
-  const retired: SmtpClient[] = [];
+  /** Clients of former smarthosts whose last connection is not over yet. */
+  const retired = new Set<SmtpClient>();
 
   function clientOf(smarthost: Smarthost): SmtpClient {
-    const key = JSON.stringify(smarthost);
+    const tlsPolicy = tlsPolicyOf(smarthost, routing.tlsPolicies);
+    const key = JSON.stringify([smarthost, tlsPolicy]);
     if (client?.key === key) return client.smtp;
     if (client) {
-      client.smtp.retire();
-      retired.push(client.smtp);
+      const former = client.smtp;
+      retired.add(former);
+      former.retire(() => retired.delete(former));
     }
-    const { certificateAuthorities, smtpLimits } = options;
+    const { certificateAuthorities, smtpLimits, events, tracer } = options;
     const smtp = new SmtpClient({
       smarthost,
+      tlsPolicy,
       hostName,
       clock,
+      ...(events === undefined ? {} : { events }),
+      ...(tracer === undefined ? {} : { tracer }),
       ...(certificateAuthorities === undefined ? {} : { certificateAuthorities }),
       ...(smtpLimits === undefined ? {} : { limits: smtpLimits }),
     });
@@ -87,12 +100,12 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     }
   }
 
-  function deliverBy(hop: NextHop, message: Message, recipients: readonly StoredRecipient[]): Promise<Outcome[]> {
+  function deliverBy({ hop, recipients }: Group, message: Message, attemptId: string): Promise<Outcome[]> {
     switch (hop.kind) {
       case "maildir":
         return deliverToMaildirs(message, recipients);
       case "smtp":
-        return clientOf(hop.smarthost).deliver(message, recipients);
+        return clientOf(hop.smarthost).deliver(message, recipients, attemptId);
       case "held":
         return Promise.resolve(
           recipients.map(({ index }) => ({
@@ -107,9 +120,9 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   }
 
   return {
-    async deliver({ message, recipients }) {
+    async deliver({ message, recipients, attemptId }) {
       const groups = groupByHop(recipients, routing);
-      const outcomes = await Promise.all(groups.map((group) => deliverBy(group.hop, message, group.recipients)));
+      const outcomes = await Promise.all(groups.map((group) => deliverBy(group, message, attemptId)));
       return outcomes.flat();
     },
     laneOf(recipients) {
@@ -122,7 +135,8 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       return lane;
     },
     reroute(changed) {
-      routing = { localDomains: changed.localDomains, smarthost: changed.smarthost };
+      const { localDomains, smarthost, tlsPolicies = routing.tlsPolicies ?? [] } = changed;
+      routing = { localDomains, smarthost, tlsPolicies };
     },
     close() {
       for (const smtp of [...retired, ...(client ? [client.smtp] : [])]) smtp.close();

@@ -1,4 +1,5 @@
 /** Which way a recipient's mail goes: into a Maildir, to the smarthost, or nowhere yet. Pure. */
+import type { TlsPolicy } from "../events/subject-outbound.ts";
 import type { Mailbox } from "../mail/mailbox.ts";
 
 export type NextHop =
@@ -12,6 +13,8 @@ export interface Smarthost {
   /** Name or address. */
   readonly host: string;
   readonly port: number;
+  /** LMTP gives a reply for each recipient. RFC 2033. */
+  readonly protocol?: "smtp" | "lmtp";
   /**
    * STARTTLS: `opportunistic` takes it where it is offered and asks for no certificate; `required` goes on only with it, and only with a certificate
    * that proves the host's name; `off` never asks. RFC 3207.
@@ -28,6 +31,26 @@ export interface Routing {
   /** In the form of `normalizeDomain`. */
   readonly localDomains: ReadonlySet<string>;
   readonly smarthost: Smarthost | null;
+  /** How much TLS a next hop needs, in the place of what is written elsewhere; the first that matches holds. Absent: as before. */
+  readonly tlsPolicies?: readonly TlsOverride[];
+}
+
+export interface TlsOverride {
+  /** Name of the next hop; `*.example.org` is every name below. */
+  readonly host: string;
+  readonly policy: TlsPolicy;
+}
+
+/** How much TLS a smarthost needs. */
+export function tlsPolicyOf({ host, tls }: Smarthost, overrides: readonly TlsOverride[] = []): TlsPolicy {
+  const name = host.toLowerCase();
+  const found = overrides.find((override) => {
+    const pattern = override.host.toLowerCase();
+    return pattern.startsWith("*.")
+      ? name.endsWith(pattern.slice(1)) && name.length >= pattern.length
+      : name === pattern;
+  });
+  return found?.policy ?? (tls === "required" ? "verified" : tls);
 }
 
 export function chooseNextHop(mailbox: Mailbox, { localDomains, smarthost }: Routing): NextHop {

@@ -1,18 +1,5 @@
-/** Replies of servers we talk to: read, and told apart into what holds for good and what may be tried again. RFC 5321 §4.2.1. Pure. */
-import { type Reply, splitStatus } from "../mail/status.ts";
-
-/** Characters of a peer's words that are kept. */
-const textLengthMax = 400;
-
-/** Reads a reply of one line or several; undefined where it is none. Control characters become spaces, what is too long is cut. */
-export function parsePeerReply(text: string): Reply | undefined {
-  const lines = text.split(/\r?\n/).filter((line) => line !== "");
-  const code = /^([2-5]\d\d)(?:[ -]|$)/.exec(lines.at(-1) ?? "")?.[1];
-  if (code === undefined) return undefined;
-  const parts = lines.map((line) => splitStatus(Number(code), line.slice(4).trim()));
-  const words = parts.map((part) => part.text).filter((words) => words !== "");
-  return { code: Number(code), status: parts.at(-1)!.status ?? parts[0]!.status, text: cleanText(words.join(" ")) };
-}
+/** Replies of servers we talk to, told apart into what holds for good and what may be tried again. RFC 5321 §4.2.1. Pure. */
+import type { Reply } from "../mail/status.ts";
 
 /** At which command a reply came; what is before MAIL is about us and not about the message. */
 export type ReplyStage = "session" | "mail" | "rcpt" | "data";
@@ -29,9 +16,4 @@ export function isPermanent(reply: Reply, stage: ReplyStage): boolean {
   if (reply.code === 530 || reply.code === 534 || reply.code === 535 || reply.code === 538) return false;
   // Too many recipients, said in the old way: RFC 5321 §4.5.3.1.10.
   return !(stage === "rcpt" && reply.code === 552 && (reply.status === undefined || reply.status === "5.5.3"));
-}
-
-function cleanText(text: string): string {
-  const clean = text.replace(/[\x00-\x1f\x7f-\x9f]+/g, " ");
-  return clean.length > textLengthMax ? `${clean.slice(0, textLengthMax)}…` : clean;
 }

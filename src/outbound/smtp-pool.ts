@@ -1,11 +1,13 @@
 /** Connections to one next hop: used again while they last, never more than the limit, told goodbye when idle. */
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown } from "../platform/fault.ts";
-import { type ConnectionSettings, PeerConnection, PeerFailure } from "./smtp-connection.ts";
+import { PeerConnection } from "./smtp-connection.ts";
+import { PeerFailure } from "./smtp-failure.ts";
+import type { ConnectionSettings } from "./smtp-opening.ts";
 
 export interface PoolLimits {
   readonly connectionsMax: number;
-  /** Transactions on one connection. */
+  /** Transactions on one connection; a peer may want fewer (RFC 9422). */
   readonly transactionsMax: number;
   /** Idle time after which we say QUIT. */
   readonly idleMs: number;
@@ -26,6 +28,8 @@ export class SmtpPool {
   #closed = false;
   #retired = false;
   #down: { readonly until: number; readonly failure: PeerFailure } | undefined;
+  /** Called each time the last connection has ended. */
+  onEmpty: () => void = () => {};
 
   constructor(settings: ConnectionSettings, limits: PoolLimits) {
     this.#settings = settings;
@@ -36,7 +40,7 @@ export class SmtpPool {
   /** A connection for one transaction; give it back with `release`. `fresh`: not one that was used before. @throws {PeerFailure} */
   async acquire(fresh = false): Promise<PeerConnection> {
     for (;;) {
-      if (this.#closed) throw new PeerFailure("the server stops", { stage: "session" });
+      if (this.#closed) throw new PeerFailure("the server stops", { kind: "own" });
       if (this.#down && this.#clock.monotonicMs() < this.#down.until) throw this.#down.failure;
       const idle = fresh ? undefined : this.#takeIdle();
       if (idle) return idle;
@@ -50,18 +54,12 @@ export class SmtpPool {
 
   /** Gives a connection back, whatever became of it. */
   release(connection: PeerConnection): void {
-    if (!connection.alive || this.#closed || this.#retired || connection.transactions >= this.#limits.transactionsMax) {
+    if (!connection.alive) this.#forget(connection);
+    else if (this.#closed) connection.close();
+    else if (this.#retired || connection.spent || connection.transactions >= this.#limits.transactionsMax) {
       // Its end gives the place to who waits.
-      connection.quit();
-      if (!connection.alive) this.#forget(connection);
-      return;
-    }
-    const cancel = this.#clock.after(this.#limits.idleMs, () => {
-      this.#removeIdle(connection);
-      connection.quit();
-    });
-    this.#idle.push({ connection, cancel });
-    this.#waiting.shift()?.();
+      this.#finish(connection);
+    } else this.#keep(connection);
   }
 
   /** No connection is kept for later any more: the next hop has changed. */
@@ -69,20 +67,39 @@ export class SmtpPool {
     this.#retired = true;
     for (const { connection, cancel } of this.#idle.splice(0)) {
       cancel();
-      connection.quit();
+      this.#finish(connection);
     }
   }
 
   /** Ends every connection now; what is under way fails for now. */
   close(): void {
     this.#closed = true;
-    this.retire();
-    for (const connection of this.#open) if (connection.alive) connection.close();
+    for (const { cancel } of this.#idle.splice(0)) cancel();
+    for (const connection of [...this.#open]) connection.close("the server stops");
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
+  /** Connections that stand or are being made. */
   get size(): number {
-    return this.#open.size;
+    return this.#open.size + this.#connecting;
+  }
+
+  #keep(connection: PeerConnection): void {
+    const cancel = this.#clock.after(this.#limits.idleMs, () => {
+      this.#removeIdle(connection);
+      this.#finish(connection);
+    });
+    this.#idle.push({ connection, cancel });
+    this.#waiting.shift()?.();
+  }
+
+  /** Says goodbye, unless a sink keeps it for another while. */
+  #finish(connection: PeerConnection): void {
+    void connection
+      .finish(() => !this.#closed && !this.#retired && !connection.spent && this.#open.has(connection))
+      .then((kept) => {
+        if (kept) this.#keep(connection);
+      });
   }
 
   /** A new connection; undefined where none can be made but others stand, so that waiting for one of them makes sense. */
@@ -93,19 +110,19 @@ export class SmtpPool {
       this.#down = undefined;
       this.#open.add(connection);
       connection.onEnd = () => this.#forget(connection);
-      if (this.#closed) connection.close();
+      if (this.#closed) connection.close("the server stops");
       return connection;
     } catch (error) {
       const failure =
-        error instanceof PeerFailure
-          ? error
-          : new PeerFailure(describeThrown(error), { stage: "session", cause: error });
+        error instanceof PeerFailure ? error : new PeerFailure(describeThrown(error), { kind: "own", cause: error });
       if (this.#open.size > 0) return undefined;
-      this.#down = { until: this.#clock.monotonicMs() + this.#limits.downMs, failure };
+      // What a sink did not want says nothing of the next hop.
+      if (failure.kind !== "own") this.#down = { until: this.#clock.monotonicMs() + this.#limits.downMs, failure };
       for (const wake of this.#waiting.splice(0)) wake();
       throw failure;
     } finally {
       this.#connecting -= 1;
+      if (this.size === 0) this.onEmpty();
     }
   }
 
@@ -123,7 +140,7 @@ export class SmtpPool {
     if (!entry) return false;
     entry.cancel();
     this.#open.delete(entry.connection);
-    entry.connection.quit();
+    this.#finish(entry.connection);
     return true;
   }
 
@@ -134,6 +151,8 @@ export class SmtpPool {
 
   #forget(connection: PeerConnection): void {
     this.#removeIdle(connection);
-    if (this.#open.delete(connection)) this.#waiting.shift()?.();
+    if (!this.#open.delete(connection)) return;
+    this.#waiting.shift()?.();
+    if (this.size === 0) this.onEmpty();
   }
 }

@@ -1,21 +1,21 @@
 /** Delivery over SMTP to one next hop: transactions in, an outcome for each recipient out. RFC 5321 §4.5.4, RFC 3463. */
 import { isAscii } from "node:buffer";
-import { formatMailbox } from "../mail/mailbox.ts";
+import type { TlsPolicy } from "../events/subject-outbound.ts";
+import type { Tracer } from "../events/trace.ts";
+import { proceed } from "../events/verdict.ts";
+import type { EnvelopeOptions } from "../mail/envelope.ts";
+import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
-import type { Reply } from "../mail/status.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown } from "../platform/fault.ts";
 import type { Outcome } from "../queue/attempt.ts";
 import type { StoredRecipient } from "../spool/spool.ts";
-import { formatSmarthost, type Smarthost } from "./next-hop.ts";
-import { isPermanent, type ReplyStage } from "./peer-reply.ts";
-import {
-  type ConnectionLimits,
-  connectionLimits,
-  type PeerConnection,
-  PeerFailure,
-  type TransactionResult,
-} from "./smtp-connection.ts";
+import { formatSmarthost, type Smarthost, tlsPolicyOf } from "./next-hop.ts";
+import type { PeerConnection } from "./smtp-connection.ts";
+import type { OutboundEvents } from "./smtp-conversation.ts";
+import { PeerFailure } from "./smtp-failure.ts";
+import { type ConnectionLimits, connectionLimits } from "./smtp-limits.ts";
+import type { ConnectionSettings } from "./smtp-opening.ts";
 import { type PoolLimits, poolLimits, SmtpPool } from "./smtp-pool.ts";
 
 /** Recipients of one transaction: as many as every server must take. RFC 5321 §4.5.3.1.8. */
@@ -23,62 +23,129 @@ const recipientsMax = 100;
 
 export interface SmtpClientOptions {
   readonly smarthost: Smarthost;
+  /** In the place of what the smarthost says. */
+  readonly tlsPolicy?: TlsPolicy;
   /** Our name, for EHLO. */
   readonly hostName: string;
   readonly clock: Clock;
   /** Certificates to trust in place of the system's; PEM. */
   readonly certificateAuthorities?: string;
   readonly limits?: Partial<ConnectionLimits & PoolLimits>;
+  readonly events?: OutboundEvents;
+  readonly tracer?: Tracer;
 }
+
+/** Nobody is bound to anything. */
+const noEvents: OutboundEvents = { ask: () => proceed, bindingsOf: () => [] };
 
 export class SmtpClient {
   readonly #pool: SmtpPool;
+  /** For mail whose sender needs no TLS: only made where the policy asks for more than it can have. */
+  #lenientPool: SmtpPool | undefined;
+  readonly #createLenientPool: () => SmtpPool | undefined;
   readonly #nextHop: string;
+  readonly #lmtp: boolean;
+  #deliveries = 0;
+  #onDone: (() => void) | undefined;
 
   constructor(options: SmtpClientOptions) {
-    const { limits = {}, ...settings } = options;
-    this.#nextHop = formatSmarthost(options.smarthost);
-    this.#pool = new SmtpPool(
-      { ...settings, limits: { ...connectionLimits, ...limits } },
-      { ...poolLimits, ...limits },
-    );
+    const { limits = {}, smarthost, events = noEvents, tlsPolicy = tlsPolicyOf(smarthost), ...rest } = options;
+    this.#nextHop = formatSmarthost(smarthost);
+    this.#lmtp = smarthost.protocol === "lmtp";
+    const settings: ConnectionSettings = {
+      ...rest,
+      smarthost,
+      tlsPolicy,
+      events,
+      limits: { ...connectionLimits, ...limits },
+    };
+    const createPool = (settings: ConnectionSettings) => {
+      const pool = new SmtpPool(settings, { ...poolLimits, ...limits });
+      pool.onEmpty = () => this.#checkDone();
+      return pool;
+    };
+    this.#pool = createPool(settings);
+    // A password is not for the message's sender to risk.
+    const mayBeLenient = (tlsPolicy === "required" || tlsPolicy === "verified") && smarthost.user === undefined;
+    this.#createLenientPool = () =>
+      mayBeLenient ? createPool({ ...settings, tlsPolicy: "opportunistic" }) : undefined;
   }
 
   /** One attempt for these recipients of a message; an outcome for each. Never throws. */
-  async deliver(message: Message, recipients: readonly StoredRecipient[]): Promise<Outcome[]> {
+  async deliver(message: Message, recipients: readonly StoredRecipient[], attemptId = ""): Promise<Outcome[]> {
+    this.#deliveries += 1;
     const outcomes: Outcome[] = [];
-    for (let at = 0; at < recipients.length; at += recipientsMax) {
-      outcomes.push(...(await this.#transact(message, recipients.slice(at, at + recipientsMax))));
+    let rest = recipients;
+    while (rest.length > 0) {
+      const settled = await this.#transact(message, rest, attemptId);
+      // Never so: each transaction answers for somebody. Whoever has no outcome is deferred by the queue.
+      if (settled.length === 0) break;
+      outcomes.push(...settled);
+      const done = new Set(settled.map(({ index }) => index));
+      rest = rest.filter(({ index }) => !done.has(index));
     }
+    this.#deliveries -= 1;
+    this.#checkDone();
     return outcomes;
   }
 
-  /** Ends what is idle, and the rest when it is done. */
-  retire(): void {
+  /** Ends what is idle, and the rest when it is done; then calls `onDone`. */
+  retire(onDone: () => void = () => {}): void {
+    this.#onDone = onDone;
     this.#pool.retire();
+    this.#lenientPool?.retire();
+    this.#checkDone();
   }
 
   /** Ends every connection now. */
   close(): void {
     this.#pool.close();
+    this.#lenientPool?.close();
   }
 
-  async #transact(message: Message, recipients: readonly StoredRecipient[]): Promise<Outcome[]> {
+  #checkDone(): void {
+    if (this.#deliveries > 0 || this.#pool.size > 0 || (this.#lenientPool?.size ?? 0) > 0) return;
+    const done = this.#onDone;
+    this.#onDone = undefined;
+    done?.();
+  }
+
+  /** RFC 8689 §5: the field lowers what is asked of TLS, unless REQUIRETLS says the contrary. */
+  #poolFor({ envelope, header }: Message): SmtpPool {
+    const lenient = envelope.options?.requireTls !== true && header.get("TLS-Required")?.trim().toLowerCase() === "no";
+    if (!lenient) return this.#pool;
+    this.#lenientPool ??= this.#createLenientPool();
+    return this.#lenientPool ?? this.#pool;
+  }
+
+  /** One transaction with as many of the recipients as it may have; at least one outcome. */
+  async #transact(message: Message, recipients: readonly StoredRecipient[], attemptId: string): Promise<Outcome[]> {
+    const pool = this.#poolFor(message);
     let connection: PeerConnection | undefined;
     try {
       for (let fresh = false; ; fresh = true) {
-        connection = await this.#pool.acquire(fresh);
+        connection = await pool.acquire(fresh);
         const reused = connection.transactions > 0;
-        const { objections, willing } = this.#examine(connection, message, recipients);
+        const { objections, willing } = this.#examine(connection, message, takeBatch(connection, recipients));
         if (willing.length === 0) return objections;
-        const result = await connection.send(envelopeOf(message, willing), message);
+        const { answers, gone } = await connection.send({
+          message,
+          attemptId,
+          recipients: willing,
+          lmtp: this.#lmtp,
+          ...factsOf(message, willing),
+        });
         // An old connection may end just when it is used again; that is no answer to this message.
-        if (reused && !fresh && !result.dataBegun && isFarewell(result.failure)) {
-          this.#pool.release(connection);
+        if (reused && !fresh && gone) {
+          pool.release(connection);
           connection = undefined;
           continue;
         }
-        return [...objections, ...willing.map((recipient) => this.#outcomeOf(recipient, result))];
+        const answered = willing.flatMap(({ index, mailbox }): Outcome[] => {
+          const answer = answers.get(formatMailbox(mailbox));
+          return answer ? [{ index, nextHop: this.#nextHop, ...answer }] : [];
+        });
+        return [...objections, ...answered];
       }
     } catch (error) {
       const reply = error instanceof PeerFailure ? (error.reply ?? null) : null;
@@ -90,7 +157,7 @@ export class SmtpClient {
         reason: describeThrown(error),
       }));
     } finally {
-      if (connection) this.#pool.release(connection);
+      if (connection) pool.release(connection);
     }
   }
 
@@ -100,64 +167,85 @@ export class SmtpClient {
     message: Message,
     recipients: readonly StoredRecipient[],
   ): { readonly objections: Outcome[]; readonly willing: StoredRecipient[] } {
-    const { sizeOctetsMax } = connection;
-    if (sizeOctetsMax > 0 && message.sizeOctets > sizeOctetsMax) {
-      const reason = `the message has ${message.sizeOctets} octets, ${this.#nextHop} takes ${sizeOctetsMax}`;
-      return { objections: recipients.map(({ index }) => this.#refuse(index, "5.3.4", reason)), willing: [] };
+    const objection = this.#objectionTo(message, connection);
+    if (objection) {
+      const [status, reason] = objection;
+      return { objections: recipients.map(({ index }) => this.#refuse(index, status, reason)), willing: [] };
     }
     if (connection.supports("SMTPUTF8")) return { objections: [], willing: [...recipients] };
+    const willing = recipients.filter(({ mailbox }) => isAsciiMailbox(mailbox));
+    const reason = `the address needs SMTPUTF8, which ${this.#nextHop} does not offer`;
+    const objections = recipients
+      .filter(({ mailbox }) => !isAsciiMailbox(mailbox))
+      .map(({ index }) => this.#refuse(index, "5.6.7", reason));
+    return { objections, willing };
+  }
+
+  /** Why the whole message cannot go there; null where it can. */
+  #objectionTo(message: Message, connection: PeerConnection): readonly [status: string, reason: string] | null {
+    const { sizeOctets } = message;
+    const { reversePath, options = {} } = message.envelope;
+    const { sizeOctetsMax } = connection.limits;
+    if (sizeOctets > sizeOctetsMax)
+      return ["5.3.4", `the message has ${sizeOctets} octets, ${this.#nextHop} takes ${sizeOctetsMax}`];
     // RFC 6531 §3.2: an international address may not be given to a server that does not know them. A header with octets beyond ASCII is another matter
     // (lenient: RFC 6531 §3.5): mail like that was there long before, came without SMTPUTF8, and arrives as it came wherever it goes.
-    const { reversePath } = message.envelope;
-    if (reversePath && !isAsciiText(formatMailbox(reversePath))) {
-      const reason = `the message needs SMTPUTF8, which ${this.#nextHop} does not offer`;
-      return { objections: recipients.map(({ index }) => this.#refuse(index, "5.6.7", reason)), willing: [] };
+    if (reversePath && !isAsciiMailbox(reversePath) && !connection.supports("SMTPUTF8"))
+      return ["5.6.7", `the message needs SMTPUTF8, which ${this.#nextHop} does not offer`];
+    // RFC 3030 §3: octets that are no lines go by BDAT or not at all.
+    if (options.body === "BINARYMIME" && !(connection.supports("CHUNKING") && connection.supports("BINARYMIME")))
+      return ["5.6.1", `the message needs BINARYMIME, which ${this.#nextHop} does not offer`];
+    if (options.requireTls) {
+      // RFC 8689 §4.2.1.
+      if (!connection.verified)
+        return [
+          "5.7.30",
+          `the message needs TLS with a certificate that proves the name, which ${this.#nextHop} has not`,
+        ];
+      if (!connection.supports("REQUIRETLS"))
+        return ["5.7.30", `the message needs REQUIRETLS, which ${this.#nextHop} does not offer`];
     }
-    const willing = recipients.filter(({ mailbox }) => isAsciiText(formatMailbox(mailbox)));
-    const objections = recipients
-      .filter((recipient) => !willing.includes(recipient))
-      .map(({ index }) =>
-        this.#refuse(index, "5.6.7", `the address needs SMTPUTF8, which ${this.#nextHop} does not offer`),
-      );
-    return { objections, willing };
+    return null;
   }
 
   #refuse(index: number, status: string, reason: string): Outcome {
     return { index, kind: "failed", nextHop: this.#nextHop, reply: null, reason, status };
   }
-
-  #outcomeOf({ index, mailbox }: StoredRecipient, { reply, refused, failure }: TransactionResult): Outcome {
-    const own = refused.get(formatMailbox(mailbox));
-    if (own) return this.#answered(index, own, "rcpt", "");
-    if (!failure) return { index, kind: "delivered", nextHop: this.#nextHop, reply: reply ?? null, reason: "" };
-    if (failure.reply) return this.#answered(index, failure.reply, failure.stage, "");
-    // No answer, not even to the final dot: it may be there by now, but only a reply hands the message over. RFC 5321 §4.2.5, §6.1.
-    return { index, kind: "deferred", nextHop: this.#nextHop, reply: null, reason: failure.message };
-  }
-
-  #answered(index: number, reply: Reply, stage: ReplyStage, reason: string): Outcome {
-    return { index, kind: isPermanent(reply, stage) ? "failed" : "deferred", nextHop: this.#nextHop, reply, reason };
-  }
 }
 
-/** Whether the peer ended the session rather than answered: gone without a word, or 421. */
-function isFarewell(failure: PeerFailure | undefined): boolean {
-  return failure !== undefined && (failure.reply === undefined || failure.reply.code === 421);
+/** The first recipients, as many as one transaction may have. RFC 9422 §5.2, §5.3. */
+function takeBatch({ limits }: PeerConnection, recipients: readonly StoredRecipient[]): readonly StoredRecipient[] {
+  const batch: StoredRecipient[] = [];
+  const domains = new Set<string>();
+  for (const recipient of recipients) {
+    if (batch.length === Math.min(recipientsMax, limits.recipientsMax)) break;
+    const { domain } = recipient.mailbox;
+    if (!domains.has(domain) && domains.size === limits.domainsMax) continue;
+    domains.add(domain);
+    batch.push(recipient);
+  }
+  return batch;
 }
 
-function envelopeOf(message: Message, recipients: readonly StoredRecipient[]) {
-  const { reversePath } = message.envelope;
+interface MessageFacts {
+  readonly options: EnvelopeOptions;
+  readonly eightBit: boolean;
+  readonly international: boolean;
+}
+
+function factsOf(message: Message, recipients: readonly StoredRecipient[]): MessageFacts {
+  const { reversePath, options = {} } = message.envelope;
   const { inline } = message.body;
+  const addresses = [...(reversePath ? [reversePath] : []), ...recipients.map(({ mailbox }) => mailbox)];
   return {
-    from: reversePath === null ? "" : formatMailbox(reversePath),
-    // A mailbox that is there twice gets the message once.
-    to: [...new Set(recipients.map(({ mailbox }) => formatMailbox(mailbox)))],
-    sizeOctets: message.sizeOctets,
+    options,
     // A long body is not read for this alone: 8BITMIME may be said of any. RFC 6152 §3.
-    eightBit: inline === undefined || !isAscii(inline) || !isAscii(message.header.octets),
+    eightBit:
+      options.body === "8BITMIME" || inline === undefined || !isAscii(inline) || !isAscii(message.header.octets),
+    international: options.smtpUtf8 === true || !addresses.every(isAsciiMailbox),
   };
 }
 
-function isAsciiText(text: string): boolean {
-  return !/[^\x00-\x7f]/.test(text);
+function isAsciiMailbox(mailbox: Mailbox): boolean {
+  return !/[^\x00-\x7f]/.test(formatMailbox(mailbox));
 }

@@ -18,6 +18,8 @@ export interface Outcome {
   readonly reason: string;
   /** Enhanced status code where the reply has none. RFC 3463. */
   readonly status?: string;
+  /** Of what was delivered: the peer offered DSN and was told what the sender asked for, so reports of it are the peer's from here on. RFC 3461 §5.2.1. */
+  readonly dsnPassedOn?: boolean;
 }
 
 /** Tries some recipients of a message once; one outcome for each. What it throws defers them all. */

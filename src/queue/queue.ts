@@ -1,6 +1,6 @@
 /**
  * The queue: what is due when. It keeps a small record of every message in the spool, starts attempts in the order they are due, persists what came of
- * them before a message goes (RELIABILITY P2), and reports failures to the sender in the same commit. How a message gets anywhere is delivery's affair.
+ * them before a message goes (RELIABILITY P2), and reports to the sender in the same commit. How a message gets anywhere is delivery's affair.
  */
 import { createId } from "../mail/ids.ts";
 import type { Message } from "../mail/message.ts";
@@ -8,9 +8,9 @@ import { formatReversePath } from "../mail/path.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
-import type { QueueEntry, Spool, StoredRecipient } from "../spool/spool.ts";
+import { type QueueEntry, queuedRecipients, type Spool, type StoredRecipient } from "../spool/spool.ts";
 import { type Deliver, heldRecheckMs, type Outcome, type Settlement, settleAttempt } from "./attempt.ts";
-import { reportFailures, type Tell, Teller } from "./consequences.ts";
+import { createReports, type Tell, Teller } from "./consequences.ts";
 import { Lanes, type Planned } from "./lanes.ts";
 import { describeItem, earliestAttempt, isHeld, type QueueFilter, type QueueItem, selectItems } from "./listing.ts";
 import { MessageCache } from "./message-cache.ts";
@@ -119,16 +119,7 @@ export class Queue {
       receivedAt: message.receivedAt,
       sizeOctets: message.sizeOctets,
       reversePath: formatReversePath(message.envelope.reversePath),
-      recipients: message.envelope.recipients.map(
-        ({ mailbox }, index): StoredRecipient => ({
-          index,
-          mailbox,
-          state: "queued",
-          attempts: 0,
-          nextAttemptAt: now,
-          lastOutcome: "",
-        }),
-      ),
+      recipients: queuedRecipients(message.envelope, now),
     });
     this.#pump();
   }
@@ -303,18 +294,15 @@ export class Queue {
     settlements: readonly Settlement[],
   ): Promise<void> {
     const { messageId } = item;
-    const report =
-      message &&
-      reportFailures(message, settlements, {
-        hostName: this.#options.hostName,
-        now: this.#clock.now(),
-        log: this.#log,
-      });
+    const { hostName } = this.#options;
+    const reports = message
+      ? await createReports(message, settlements, { hostName, now: this.#clock.now(), log: this.#log })
+      : [];
     // Held as before: nothing to persist but the time of the next look, which a restart sets anew anyway.
     const changed = settlements.filter(
       ({ recipient, outcome, update }) => outcome.kind !== "held" || recipient.lastOutcome !== update.lastOutcome,
     );
-    if (changed.length > 0 && !(await this.#record(messageId, changed, report))) return;
+    if (changed.length > 0 && !(await this.#record(messageId, changed, reports))) return;
     for (const settlement of changed) this.#teller.tellOutcome(messageId, attemptId, message, settlement);
     const updates = new Map(settlements.map(({ update }) => [update.index, update]));
     item.recipients = item.recipients
@@ -325,10 +313,11 @@ export class Queue {
       this.#items.delete(messageId);
       this.#teller.track(messageId, "finished");
     }
-    if (!report) return;
-    this.#log.info("dsn.queued", { message: messageId, report: report.id, to: item.reversePath });
-    this.#teller.track(messageId, "reported", { reportId: report.id });
-    this.enqueue(report);
+    for (const report of reports) {
+      this.#log.info("dsn.queued", { message: messageId, report: report.id, to: item.reversePath });
+      this.#teller.track(messageId, "reported", { reportId: report.id });
+      this.enqueue(report);
+    }
   }
 
   /**
@@ -336,11 +325,11 @@ export class Queue {
    * the disk. It keeps its place meanwhile, so a spool that takes nothing stops the queue too. False where it is given up: the server stops, or the
    * message is gone.
    */
-  async #record(messageId: string, settlements: readonly Settlement[], report: Message | undefined): Promise<boolean> {
+  async #record(messageId: string, settlements: readonly Settlement[], reports: readonly Message[]): Promise<boolean> {
     const updates = settlements.map(({ update }) => update);
     for (let delayMs = recordDelayMs; ; delayMs = Math.min(delayMs * 2, recordDelayMsMax)) {
       try {
-        await this.#spool.record(messageId, updates, report ? [report] : []);
+        await this.#spool.record(messageId, updates, reports);
         return true;
       } catch (error) {
         const code = error instanceof Fault ? error.code : undefined;

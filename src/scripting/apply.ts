@@ -6,7 +6,7 @@ import type { BodySplice, Effects, FieldResult, PartChange } from "../../sandbox
 import { decodeWords } from "../mail/encoded-word.ts";
 import { createField, type Field, fieldValue, Header } from "../mail/header.ts";
 import { formatMailbox, type Mailbox, parseMailbox, sameMailbox } from "../mail/mailbox.ts";
-import { type Body, inlineBody, type Message } from "../mail/message.ts";
+import { type Body, inlineBody, type Message, type Recipient } from "../mail/message.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 
 export interface FieldChange {
@@ -65,7 +65,8 @@ function applyEnvelope(message: Message, { from, to }: Effects): AppliedChanges[
   if (from === undefined && to === undefined) return nothing.envelope;
   const { reversePath, recipients } = message.envelope;
   const newPath = from === undefined ? reversePath : from === null ? null : parseMailbox(from);
-  let mailboxes: readonly Mailbox[] = recipients.map((recipient) => recipient.mailbox);
+  const mailboxes = recipients.map((recipient) => recipient.mailbox);
+  let stay: readonly Recipient[] = recipients;
   const added: Mailbox[] = [];
   let removed: readonly Mailbox[] = [];
   if (to !== undefined) {
@@ -79,14 +80,50 @@ function applyEnvelope(message: Message, { from, to }: Effects): AppliedChanges[
       if (!mailboxes.some((other) => sameMailbox(other, mailbox))) added.push(mailbox);
     }
     removed = mailboxes.filter((mailbox) => !wanted.some((other) => sameMailbox(other, mailbox)));
-    mailboxes = wanted;
+    stay = carryOptions(recipients, wanted);
   }
-  message.envelope = { reversePath: newPath, recipients: mailboxes.map((mailbox) => ({ mailbox })) };
+  message.envelope = { ...message.envelope, reversePath: newPath, recipients: stay };
   return {
     ...(from === undefined ? {} : { from }),
     added: added.map(formatMailbox),
     removed: removed.map(formatMailbox),
   };
+}
+
+/**
+ * The recipients wanted, with what was asked for them. Who stays keeps it. Who stands where one was taken out has that one's, so that NOTIFY=NEVER
+ * holds for the new address too and a report names the one the sender knows (RFC 3461 §5.2.7); where several were taken out next to each other,
+ * only as many others can be paired with them. Nobody asked anything for those who were added.
+ */
+function carryOptions(before: readonly Recipient[], wanted: readonly Mailbox[]): Recipient[] {
+  if (!before.some((recipient) => recipient.options)) return wanted.map((mailbox) => ({ mailbox }));
+  const from = wanted.map((mailbox) => before.findIndex((recipient) => sameMailbox(recipient.mailbox, mailbox)));
+  const gone = gatherBehind(
+    before.map(({ mailbox }, place) => (wanted.some((other) => sameMailbox(other, mailbox)) ? place : -1)),
+  );
+  for (const [behind, newcomers] of gatherBehind(from)) {
+    const predecessors = gone.get(behind) ?? [];
+    newcomers.forEach((place, nth) => {
+      if (predecessors.length === 1) from[place] = predecessors[0]!;
+      else if (predecessors.length === newcomers.length) from[place] = predecessors[nth]!;
+    });
+  }
+  return wanted.map((mailbox, place) => {
+    const options = before[from[place]!]?.options;
+    return options ? { mailbox, options } : { mailbox };
+  });
+}
+
+/** Places of the entries that are -1, gathered under the entry that stands before them; under -1 those in front. */
+function gatherBehind(entries: readonly number[]): Map<number, number[]> {
+  const gathered = new Map<number, number[]>();
+  let behind = -1;
+  entries.forEach((entry, place) => {
+    if (entry !== -1) behind = entry;
+    else if (gathered.has(behind)) gathered.get(behind)!.push(place);
+    else gathered.set(behind, [place]);
+  });
+  return gathered;
 }
 
 function applyFields(message: Message, results: readonly FieldResult[]): FieldChange[] {

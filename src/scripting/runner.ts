@@ -2,8 +2,8 @@
 
 import type { Sandbox } from "../../sandbox/host.ts";
 import type { RunStep, ScriptFault, ScriptLimits, StepResult, VerdictResult } from "../../sandbox/protocol.ts";
-import type { ScriptOutcome, ScriptRunner, ScriptStep } from "../events/dispatcher.ts";
 import type { EventName } from "../events/event.ts";
+import type { ScriptOutcome, ScriptRunner, ScriptStep } from "../events/script-runner.ts";
 import { defer, discard, proceed, quarantine, refuse, settle, type Verdict } from "../events/verdict.ts";
 import { formatMailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";

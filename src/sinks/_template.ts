@@ -1,6 +1,5 @@
 /** A sink to copy: what it does, in one sentence. Rename the file, the function and the name, keep what you need, and name it in onarrival.toml. */
-import type { Sink } from "../events/sink.ts";
-import { proceed, refuse } from "../events/verdict.ts";
+import { proceed, refuse, type Sink } from "onarrival";
 
 /** What `properties` of its binding may hold. */
 export interface TemplateOptions {

@@ -1,6 +1,13 @@
 /** Takes mail for our own domains, for domains we relay for, and from users who logged in; nothing else. No open relay: RFC 5321 §7.9, RFC 2505. */
 import type { Sink } from "../events/sink.ts";
 import { proceed, refuse } from "../events/verdict.ts";
+import { property } from "./property.ts";
+import { domainList } from "./property-kind.ts";
+
+export const relayControlProperties = {
+  local: property(domainList, [], "Domains whose mailboxes are here."),
+  relay: property(domainList, [], "Domains whose mail is passed on."),
+};
 
 export interface RelayControlOptions {
   /** Lower-case domains whose mailboxes are here. */

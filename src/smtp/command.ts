@@ -1,17 +1,19 @@
 /**
- * Commands: one line of a client's, read. RFC 5321 §4.1. Pure: octets in, a command or what is wrong with it out.
+ * Commands: one line of a client's, read. RFC 5321 §4.1. Pure: a line in, a command or what is wrong with it out.
  * What an address means is mail/path.ts; here is only where it begins and ends.
  */
 import { isUtf8 } from "node:buffer";
+import { type PeerAttributes, readPeerAttributes } from "./peer-attributes.ts";
 
 /** Keyword in upper case to value; a keyword alone has the value "". RFC 5321 §4.1.1.11. */
 export type Parameters = ReadonlyMap<string, string>;
 
 export type Command =
-  | { readonly verb: "EHLO" | "HELO"; readonly name: string }
+  | { readonly verb: "EHLO" | "HELO" | "LHLO"; readonly name: string }
   | { readonly verb: "MAIL" | "RCPT"; readonly path: string; readonly parameters: Parameters }
   | { readonly verb: "BDAT"; readonly sizeOctets: number; readonly last: boolean }
   | { readonly verb: "AUTH"; readonly mechanism: string; readonly initial: string | null }
+  | { readonly verb: "XCLIENT" | "XFORWARD"; readonly attributes: PeerAttributes | string }
   | { readonly verb: "DATA" | "RSET" | "QUIT" | "STARTTLS" }
   | { readonly verb: "NOOP" | "VRFY" | "EXPN" | "HELP"; readonly argument: string };
 
@@ -24,35 +26,77 @@ export interface CommandError {
 
 export type ParsedLine = { readonly command: Command } | { readonly error: CommandError; readonly verb: string };
 
-/** Octets of a command line, CRLF included. RFC 5321 §4.5.3.1.4 has 512 and lets extensions add to it: AUTH has 12,288 (RFC 4954 §4). */
-export const commandOctetsMax = 12_288;
+/**
+ * Octets of a command line, CRLF included. RFC 5321 §4.5.3.1.4 has 512 and lets each extension add to it. MAIL at its longest: 512, SIZE 26,
+ * BODY 17, SMTPUTF8 10, AUTH 500, ENVID and RET 116, REQUIRETLS and PRDR 16; RCPT: 512, NOTIFY 29, ORCPT 507. Here is room for either.
+ */
+export const commandOctetsMax = 2_048;
 
-/** Octets of a BDAT chunk; more is nobody's message. RFC 3030 §2 sets no bound. */
-const chunkOctetsMax = 1_073_741_824;
+/** Octets of an AUTH line and of an answer in its exchange, CRLF included. RFC 4954 §4. */
+export const authOctetsMax = 12_288;
+
+/** Printable ASCII: nothing to decode, nothing to refuse. */
+const isPlain = (line: string) => !/[^\x20-\x7e]/.test(line);
+
+/** A line's text from its octets, a character each: UTF-8 (RFC 6531 §3.3), or where it is none, Latin-1. */
+export function decodeLine(octets: string): string {
+  if (isPlain(octets)) return octets;
+  const buffer = Buffer.from(octets, "latin1");
+  return isUtf8(buffer) ? buffer.toString("utf8") : octets;
+}
+
+/** The first word in upper case; "" where the line begins with no word, or one too long. */
+export function verbOf(line: string): string {
+  let end = 0;
+  while (end < line.length && isVerbCharacter(line.charCodeAt(end))) end++;
+  return end > 32 ? "" : line.slice(0, end).toUpperCase();
+}
 
 /** Reads a line without its CRLF. */
-export function parseCommandLine(line: Buffer): ParsedLine {
-  const text = isUtf8(line) ? line.toString("utf8") : line.toString("latin1");
-  const verb = /^[A-Za-z0-9-]{1,32}/.exec(text)?.[0].toUpperCase() ?? "";
+export function parseCommandLine(line: string): ParsedLine {
+  const verb = verbOf(line);
   // A control character in a line, a lone CR or LF among them, is the beginning of a trick. RFC 5321 §2.3.8, §4.1.2.
-  if (/[\x00-\x08\x0a-\x1f\x7f]/.test(text)) {
-    return wrong(verb, verb === "" ? 500 : 501, "5.5.2", "Control characters are not accepted");
+  if (hasControls(line)) return wrong(verb, verb === "" ? 500 : 501, "5.5.2", "Control characters are not accepted");
+  const behind = line[verb.length];
+  if (verb === "" || (behind !== undefined && behind !== " " && behind !== "\t")) return unknown(verb);
+  switch (verb) {
+    case "MAIL":
+      return parsePathCommand(verb, "FROM:", line);
+    case "RCPT":
+      return parsePathCommand(verb, "TO:", line);
+    default:
+      return parseArgument(verb, argumentOf(line, verb));
   }
-  const space = text[verb.length];
-  if (verb === "" || (space !== undefined && space !== " " && space !== "\t")) return unknown(verb);
-  const argument = text.slice(verb.length).trim();
+}
+
+/** A lone CR or LF among them. */
+export function hasControls(line: string): boolean {
+  return !isPlain(line) && /[\x00-\x08\x0a-\x1f\x7f]/.test(line);
+}
+
+/** What stands behind the verb, without blanks around it. */
+export function argumentOf(line: string, verb: string): string {
+  return line.length === verb.length ? "" : line.slice(verb.length).replace(/^[ \t]+|[ \t]+$/g, "");
+}
+
+/** The line as it may be shown: what AUTH says at once is a secret. */
+export function maskSecret(line: string): string {
+  return line.replace(/^(AUTH[ \t]+\S+[ \t]+)\S.*$/is, "$1****");
+}
+
+function parseArgument(verb: string, argument: string): ParsedLine {
   switch (verb) {
     case "EHLO":
     case "HELO":
+    case "LHLO":
       return parseHelo(verb, argument);
-    case "MAIL":
-      return parsePathCommand(verb, /^FROM:/i, argument);
-    case "RCPT":
-      return parsePathCommand(verb, /^TO:/i, argument);
     case "BDAT":
       return parseBdat(argument);
     case "AUTH":
       return parseAuth(argument);
+    case "XCLIENT":
+    case "XFORWARD":
+      return { command: { verb, attributes: readPeerAttributes(verb, argument) } };
     case "DATA":
     case "RSET":
     case "QUIT":
@@ -72,46 +116,56 @@ export function parseCommandLine(line: Buffer): ParsedLine {
 }
 
 /** RFC 5321 §4.1.1.1; (lenient: what is neither domain nor literal is taken, as clients behind NAT have none; trace fields look again). */
-function parseHelo(verb: "EHLO" | "HELO", argument: string): ParsedLine {
+function parseHelo(verb: "EHLO" | "HELO" | "LHLO", argument: string): ParsedLine {
   if (argument === "") return wrong(verb, 501, "5.5.4", `${verb} needs a name`);
   if (argument.length > 255 || /\s/.test(argument)) return wrong(verb, 501, "5.5.4", "This is not a name");
   return { command: { verb, name: argument } };
 }
 
 /** `FROM:<path> KEY=value …`. RFC 5321 §4.1.1.2, §4.1.1.3; (lenient: blanks behind the colon, as RFC 5321 §4.1.2 forbids and many write). */
-function parsePathCommand(verb: "MAIL" | "RCPT", prefix: RegExp, argument: string): ParsedLine {
-  const start = prefix.exec(argument)?.[0].length;
-  if (start === undefined)
-    return wrong(verb, 501, "5.5.4", `${verb} needs ${verb === "MAIL" ? "FROM" : "TO"}:<address>`);
-  const rest = argument.slice(start).trimStart();
-  const end = endOfPath(rest);
+function parsePathCommand(verb: "MAIL" | "RCPT", prefix: string, line: string): ParsedLine {
+  let at = skipBlanks(line, verb.length);
+  const begin = line.slice(at, at + prefix.length);
+  if (begin !== prefix && begin.toUpperCase() !== prefix) {
+    return wrong(verb, 501, "5.5.4", `${verb} needs ${prefix}<address>`);
+  }
+  at = skipBlanks(line, at + prefix.length);
+  const end = endOfPath(line, at);
   if (end === -1) {
     const status = verb === "MAIL" ? "5.1.7" : "5.1.3";
     return wrong(verb, 501, status, "The address needs angle brackets around it");
   }
-  const parameters = parseParameters(rest.slice(end));
+  const parameters = parseParameters(line, end);
   if (parameters === undefined) return wrong(verb, 501, "5.5.4", "The parameters cannot be read");
-  return { command: { verb, path: rest.slice(0, end), parameters } };
+  return { command: { verb, path: line.slice(at, end), parameters } };
 }
 
 /** Offset behind the `>` that ends the path; one inside a quoted string does not. -1 where there is none. */
-function endOfPath(text: string): number {
-  if (text[0] !== "<") return -1;
+function endOfPath(text: string, begin: number): number {
+  if (text[begin] !== "<") return -1;
   let quoted = false;
-  for (let i = 1; i < text.length; i++) {
-    if (quoted && text[i] === "\\") i++;
-    else if (text[i] === '"') quoted = !quoted;
-    else if (!quoted && text[i] === ">") return i + 1;
+  for (let i = begin + 1; i < text.length; i++) {
+    const character = text.charCodeAt(i);
+    if (character === 0x5c && quoted) i++;
+    else if (character === 0x22) quoted = !quoted;
+    else if (character === 0x3e && !quoted) return i + 1;
   }
   return -1;
 }
 
+const noParameters: Parameters = new Map();
+
 /** Undefined where one cannot be read, or a keyword is there twice. RFC 5321 §4.1.1.11. */
-function parseParameters(text: string): Parameters | undefined {
+function parseParameters(line: string, begin: number): Parameters | undefined {
+  if (begin === line.length) return noParameters;
+  const first = skipBlanks(line, begin);
+  if (first === line.length) return noParameters;
+  if (first === begin) return undefined;
   const parameters = new Map<string, string>();
-  if (text === "") return parameters;
-  if (!/^[ \t]/.test(text)) return undefined;
-  for (const word of text.trim().split(/[ \t]+/)) {
+  for (const word of line
+    .slice(first)
+    .trimEnd()
+    .split(/[ \t]+/)) {
     const match = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\s=\x00-\x20\x7f]+))?$/.exec(word);
     if (!match) return undefined;
     const keyword = match[1]!.toUpperCase();
@@ -121,13 +175,17 @@ function parseParameters(text: string): Parameters | undefined {
   return parameters;
 }
 
-/** RFC 3030 §2. */
+function skipBlanks(text: string, begin: number): number {
+  let at = begin;
+  while (text.charCodeAt(at) === 0x20 || text.charCodeAt(at) === 0x09) at++;
+  return at;
+}
+
+/** RFC 3030 §2; fifteen digits are still counted exactly, and nobody sends more. */
 function parseBdat(argument: string): ParsedLine {
-  const match = /^(\d{1,12})(?:[ \t]+(LAST))?$/i.exec(argument);
+  const match = /^(\d{1,15})(?:[ \t]+(LAST))?$/i.exec(argument);
   if (!match) return wrong("BDAT", 501, "5.5.4", "BDAT needs a size, and LAST or nothing behind it");
-  const sizeOctets = Number(match[1]);
-  if (sizeOctets > chunkOctetsMax) return wrong("BDAT", 552, "5.3.4", "The chunk is too large");
-  return { command: { verb: "BDAT", sizeOctets, last: match[2] !== undefined } };
+  return { command: { verb: "BDAT", sizeOctets: Number(match[1]), last: match[2] !== undefined } };
 }
 
 /** RFC 4954 §4. */
@@ -135,6 +193,12 @@ function parseAuth(argument: string): ParsedLine {
   const match = /^([A-Za-z0-9_-]{1,20})(?:[ \t]+(=|[A-Za-z0-9+/]+={0,2}))?$/.exec(argument);
   if (!match) return wrong("AUTH", 501, "5.5.4", "AUTH needs a mechanism");
   return { command: { verb: "AUTH", mechanism: match[1]!.toUpperCase(), initial: match[2] ?? null } };
+}
+
+/** Letters, digits and hyphens. */
+function isVerbCharacter(code: number): boolean {
+  const letter = code | 0x20;
+  return (letter >= 0x61 && letter <= 0x7a) || (code >= 0x30 && code <= 0x39) || code === 0x2d;
 }
 
 function unknown(verb: string): ParsedLine {

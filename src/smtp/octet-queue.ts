@@ -4,13 +4,22 @@ const cr = 0x0d;
 const lf = 0x0a;
 
 /** `overlong`: the line had more octets than it may; they were thrown away. `endless`: it had still no end when that went on for long. */
-export type TakenLine = Buffer | "overlong" | "endless" | null;
+export type TakenLine = string | { readonly trouble: "overlong" | "endless" } | null;
+
+const overlong = { trouble: "overlong" } as const;
+const endless = { trouble: "endless" } as const;
 
 /** Octets of a line that are thrown away before it is called endless. */
 const skippedOctetsMax = 65_536;
 
+/** A client that sends octet by octet gets them put together, lest each costs as much as a packet. Many octets are not copied for that. */
+const chunksMax = 64;
+const mergedOctetsMax = 65_536;
+
 export class OctetQueue {
   #chunks: Buffer[] = [];
+  /** Octets of the first chunk that were taken already. */
+  #offset = 0;
   #length = 0;
   /** Octets at the front that are known to hold no CRLF, so that a line that comes octet by octet is not searched anew each time. */
   #searched = 0;
@@ -22,51 +31,54 @@ export class OctetQueue {
     return this.#length;
   }
 
+  /** Whether a line has begun: its octets are here, or were thrown away because there were too many. */
+  get partial(): boolean {
+    return this.#length > 0 || this.#skipping;
+  }
+
   push(chunk: Buffer): void {
     if (chunk.length === 0) return;
     this.#chunks.push(chunk);
     this.#length += chunk.length;
-  }
-
-  /** Puts octets back to the front. */
-  unshift(chunk: Buffer): void {
-    if (chunk.length === 0) return;
-    this.#chunks.unshift(chunk);
-    this.#length += chunk.length;
-    this.#searched = 0;
+    if (this.#chunks.length > chunksMax && this.#length < mergedOctetsMax) this.#merge();
   }
 
   /** Throws all of it away. */
   clear(): void {
     this.#chunks = [];
+    this.#offset = 0;
     this.#length = 0;
     this.#searched = 0;
     this.#skipping = false;
   }
 
-  /** At most `octetsMax` octets from the front, in the piece they came in; null where there are none. */
-  take(octetsMax: number): Buffer | null {
+  /** The octets at the front, at most `octetsMax`, in the piece they came in; null where there are none. They stay: `drop` what was used. */
+  front(octetsMax: number): Buffer | null {
     const first = this.#chunks[0];
     if (!first || octetsMax === 0) return null;
-    this.#searched = 0;
-    if (first.length <= octetsMax) {
-      this.#chunks.shift();
-      this.#length -= first.length;
-      return first;
-    }
-    this.#chunks[0] = first.subarray(octetsMax);
-    this.#length -= octetsMax;
-    return first.subarray(0, octetsMax);
+    const end = Math.min(first.length, this.#offset + octetsMax);
+    return this.#offset === 0 && end === first.length ? first : first.subarray(this.#offset, end);
   }
 
-  /** The next line without its CRLF, which alone ends it (RFC 5321 §2.3.8); null where it is not all there. */
+  /** Takes octets away from the front; no more than there are. */
+  drop(octets: number): void {
+    this.#searched = 0;
+    this.#length -= octets;
+    this.#offset += octets;
+    while (this.#chunks.length > 0 && this.#offset >= this.#chunks[0]!.length) {
+      this.#offset -= this.#chunks[0]!.length;
+      this.#chunks.shift();
+    }
+  }
+
+  /** The next line without its CRLF, which alone ends it (RFC 5321 §2.3.8), a character for each octet; null where it is not all there. */
   takeLine(octetsMax: number): TakenLine {
     const end = this.#findLineEnd();
     if (this.#skipping) {
       if (end === -1) return this.#throwAway();
-      this.#consume(end + 2);
+      this.drop(end + 2);
       this.#skipping = false;
-      return "overlong";
+      return overlong;
     }
     if (end === -1) {
       if (this.#length < octetsMax) return null;
@@ -75,36 +87,44 @@ export class OctetQueue {
       return this.#throwAway();
     }
     if (end + 2 > octetsMax) {
-      this.#consume(end + 2);
-      return "overlong";
+      this.drop(end + 2);
+      return overlong;
     }
-    const line = this.#consume(end + 2);
-    return line.subarray(0, end);
+    const line = this.#text(end);
+    this.drop(end + 2);
+    return line;
+  }
+
+  #merge(): void {
+    this.#chunks = [Buffer.concat(this.#chunks).subarray(this.#offset)];
+    this.#offset = 0;
   }
 
   /** Keeps only a CR at the very end, which may be half of a CRLF. */
-  #throwAway(): "endless" | null {
+  #throwAway(): TakenLine {
     this.#skippedOctets += this.#length;
     const last = this.#chunks.at(-1);
     const keep = last && last[last.length - 1] === cr ? last.subarray(last.length - 1) : undefined;
     this.#chunks = keep ? [keep] : [];
+    this.#offset = 0;
     this.#length = keep ? 1 : 0;
     this.#searched = 0;
-    return this.#skippedOctets > skippedOctetsMax ? "endless" : null;
+    return this.#skippedOctets > skippedOctetsMax ? endless : null;
   }
 
   #findLineEnd(): number {
-    let offset = 0;
+    /** Where the chunk begins, counted from the front. */
+    let begin = -this.#offset;
     let previous = -1;
     for (const chunk of this.#chunks) {
-      if (offset + chunk.length > this.#searched) {
-        if (previous === cr && chunk[0] === lf) return offset - 1;
-        const from = Math.max(0, this.#searched - offset);
+      if (begin + chunk.length > this.#searched) {
+        if (previous === cr && chunk[0] === lf) return begin - 1;
+        const from = Math.max(0, this.#searched - begin, -begin);
         for (let at = chunk.indexOf(lf, from); at !== -1; at = chunk.indexOf(lf, at + 1)) {
-          if (at > 0 && chunk[at - 1] === cr) return offset + at - 1;
+          if (at > 0 && begin + at > 0 && chunk[at - 1] === cr) return begin + at - 1;
         }
       }
-      offset += chunk.length;
+      begin += chunk.length;
       previous = chunk[chunk.length - 1]!;
     }
     // The last octet may be the CR of a CRLF to come.
@@ -112,14 +132,9 @@ export class OctetQueue {
     return -1;
   }
 
-  #consume(octets: number): Buffer {
-    this.#searched = 0;
-    const pieces: Buffer[] = [];
-    for (let rest = octets; rest > 0; ) {
-      const piece = this.take(rest)!;
-      pieces.push(piece);
-      rest -= piece.length;
-    }
-    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+  #text(octets: number): string {
+    const first = this.#chunks[0]!;
+    if (this.#offset + octets <= first.length) return first.toString("latin1", this.#offset, this.#offset + octets);
+    return Buffer.concat(this.#chunks).toString("latin1", this.#offset, this.#offset + octets);
   }
 }

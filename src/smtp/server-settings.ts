@@ -1,32 +1,26 @@
-/** What a listener offers its clients. */
+/** What a listener offers its clients; extensions.ts says which of it EHLO is told. */
 
 export interface ServerSettings {
   readonly hostname: string;
+  /** LMTP: LHLO in the place of EHLO, a reply for each recipient at the end of data. RFC 2033. */
+  readonly protocol: "smtp" | "lmtp";
   readonly sizeOctetsMax: number;
   readonly recipientsMax: number;
-  /** Whether STARTTLS can be had. */
-  readonly tls: boolean;
+  /** Whether STARTTLS can be had. RFC 3207. */
+  readonly startTls: boolean;
+  /** Whether BODY=BINARYMIME is taken. RFC 3030 §3. */
+  readonly binaryMime: boolean;
+  /** Whether the peer may speak for its client. */
+  readonly xclient: boolean;
+  readonly xforward: boolean;
   /** SASL mechanisms to offer, where they may be offered now. */
   readonly mechanisms: () => readonly string[];
   /** Errors of syntax and order before the connection is closed. */
   readonly errorsMax: number;
-}
-
-/** Keywords of the reply to EHLO, behind our name. RFC 5321 §4.1.1.1. */
-export function offeredExtensions(
-  { sizeOctetsMax, recipientsMax, tls, mechanisms }: ServerSettings,
-  { secure, authenticated }: { readonly secure: boolean; readonly authenticated: boolean },
-): string[] {
-  const offered = mechanisms();
-  return [
-    "PIPELINING", // RFC 2920
-    `SIZE ${sizeOctetsMax}`, // RFC 1870
-    "8BITMIME", // RFC 6152
-    "SMTPUTF8", // RFC 6531
-    "ENHANCEDSTATUSCODES", // RFC 2034
-    "CHUNKING", // RFC 3030
-    `LIMITS RCPTMAX=${recipientsMax}`, // RFC 9422
-    ...(tls && !secure ? ["STARTTLS"] : []), // RFC 3207
-    ...(offered.length > 0 && !authenticated ? [`AUTH ${offered.join(" ")}`] : []), // RFC 4954
-  ];
+  /** Commands that lead nowhere (NOOP, RSET, VRFY, HELP …) since the last message, before the connection is closed. */
+  readonly idleCommandsMax: number;
+  /** Whether a `command` step is wanted before each command is carried out. Asked each time. */
+  readonly watchesCommands: () => boolean;
+  /** Whether a `reply` step is wanted before each reply is written. Asked each time. */
+  readonly watchesReplies: () => boolean;
 }

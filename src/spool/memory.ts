@@ -3,7 +3,14 @@ import type { Body, Message, MessageState } from "../mail/message.ts";
 import { inlineBody, Message as StoredMessage } from "../mail/message.ts";
 import { formatReversePath } from "../mail/path.ts";
 import { Fault } from "../platform/fault.ts";
-import type { BodyWriter, QueueEntry, RecipientUpdate, Spool, StoredRecipient } from "./spool.ts";
+import {
+  type BodyWriter,
+  type QueueEntry,
+  queuedRecipients,
+  type RecipientUpdate,
+  type Spool,
+  type StoredRecipient,
+} from "./spool.ts";
 
 interface Row {
   readonly message: Message;
@@ -29,7 +36,7 @@ export function createMemorySpool(): Spool {
     }
     return messages.map((message) => ({
       message: copyMessage(message),
-      recipients: createRecipients(message, nextAttemptAt(message)),
+      recipients: queuedRecipients(message.envelope, nextAttemptAt(message)),
     }));
   }
 
@@ -118,17 +125,6 @@ function copyMessage(message: Message): Message {
     notes: JSON.parse(JSON.stringify(message.notes)) as Readonly<Record<string, unknown>>,
   };
   return new StoredMessage({ id: message.id, receivedAt: message.receivedAt, origin: message.origin, ...state });
-}
-
-function createRecipients(message: Message, nextAttemptAt: number): StoredRecipient[] {
-  return message.envelope.recipients.map(({ mailbox }, index) => ({
-    index,
-    mailbox,
-    state: "queued",
-    attempts: 0,
-    nextAttemptAt,
-    lastOutcome: "",
-  }));
 }
 
 function applyUpdates(

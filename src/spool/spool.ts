@@ -2,9 +2,9 @@
  * The spool: what exists, durably. One contract, several back ends (sqlite.ts, memory.ts), one contract suite for all of them
  * (test/contracts/spool.ts). The spool knows messages and recipients; when something is due is the queue's affair.
  */
-
+import type { RecipientOptions } from "../mail/envelope.ts";
 import type { Mailbox } from "../mail/mailbox.ts";
-import type { Body, Message } from "../mail/message.ts";
+import type { Body, Envelope, Message } from "../mail/message.ts";
 
 /** Bodies up to this many octets are kept in the database, larger ones in files. */
 export const inlineBodyOctetsMax = 256 * 1024;
@@ -25,12 +25,26 @@ export interface StoredRecipient {
   /** Place on the envelope, from 0; names the recipient within its message. */
   readonly index: number;
   readonly mailbox: Mailbox;
+  /** Absent where the client asked for nothing. */
+  readonly options?: RecipientOptions;
   readonly state: RecipientState;
   readonly attempts: number;
   /** Milliseconds since the Unix epoch. */
   readonly nextAttemptAt: number;
   /** The last outcome in words, "" before the first attempt. */
   readonly lastOutcome: string;
+}
+
+/** The recipients of a message just taken: all of them queued, none tried yet. */
+export function queuedRecipients({ recipients }: Envelope, nextAttemptAt: number): StoredRecipient[] {
+  return recipients.map((recipient, index) => ({
+    ...recipient,
+    index,
+    state: "queued",
+    attempts: 0,
+    nextAttemptAt,
+    lastOutcome: "",
+  }));
 }
 
 /** What the queue has to know of a message to keep it in mind. */

@@ -1,5 +1,5 @@
 /** What goes between the spool (sqlite.ts) and the thread that holds its database (sqlite-worker.ts): one batch there, one answer back. */
-import type { Mailbox } from "../mail/mailbox.ts";
+import type { Envelope } from "../mail/message.ts";
 import type { FaultCode } from "../platform/fault.ts";
 import type { QueueEntry, RecipientUpdate, SpoolCounts } from "./spool.ts";
 import type { StoredMessage } from "./stored-message.ts";
@@ -31,8 +31,7 @@ export type ToWorker = Batch | Close;
 export interface LoadedMessage {
   readonly id: string;
   readonly receivedAt: number;
-  readonly reversePath: Mailbox | null;
-  readonly recipients: readonly Mailbox[];
+  readonly envelope: Envelope;
   readonly origin: string;
   readonly notes: string;
   readonly header: Uint8Array;

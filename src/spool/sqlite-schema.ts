@@ -4,7 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { describeThrown, Fault } from "../platform/fault.ts";
 
 /** Counts up with every change of the tables; a database of a later version is refused, never guessed at. */
-const schemaVersion = 1;
+const schemaVersion = 2;
 
 const schema = `
 CREATE TABLE message (
@@ -14,6 +14,7 @@ CREATE TABLE message (
   size_octets INTEGER NOT NULL,
   reverse_local TEXT,                -- both NULL: the null reverse-path
   reverse_domain TEXT,
+  options TEXT,                      -- JSON; NULL: the client asked for nothing
   origin TEXT NOT NULL,              -- JSON
   notes TEXT NOT NULL,               -- JSON
   body_octets INTEGER NOT NULL,
@@ -28,6 +29,7 @@ CREATE TABLE recipient (
   place INTEGER NOT NULL,
   local_part TEXT NOT NULL,
   domain TEXT NOT NULL,
+  options TEXT,                      -- JSON; NULL: the client asked for nothing
   state TEXT NOT NULL CHECK (state IN ('queued', 'delivered', 'failed')),
   attempts INTEGER NOT NULL,
   next_attempt_at INTEGER NOT NULL,  -- ms since the Unix epoch
@@ -36,6 +38,11 @@ CREATE TABLE recipient (
 ) STRICT, WITHOUT ROWID;
 `;
 
+/** What makes a database of the version before it one of this version; its rows stay. */
+const migrations: Readonly<Record<number, string>> = {
+  2: "ALTER TABLE message ADD COLUMN options TEXT; ALTER TABLE recipient ADD COLUMN options TEXT;",
+};
+
 /** SQLite's primary result codes that we tell apart. https://www.sqlite.org/rescode.html */
 const busy = 5;
 const locked = 6;
@@ -43,7 +50,7 @@ const ioError = 10;
 const full = 13;
 
 /**
- * Opens the database for this process alone, and makes its tables where there are none.
+ * Opens the database for this process alone; makes its tables where there are none, and brings those of an earlier version up to this one.
  * @throws {Fault} `data.unusable` where it is in use, damaged, or of a later version; `spool.full`, `spool.failed`
  */
 export function openDatabase(path: string, describeHolder: () => string): DatabaseSync {
@@ -62,7 +69,10 @@ export function openDatabase(path: string, describeHolder: () => string): Databa
         `Cannot open the spool ${path}: its version is ${version}, expected ${schemaVersion} at most; a later release wrote it`,
       );
     }
-    if (version === 0) database.exec(`${schema} PRAGMA user_version = ${schemaVersion};`);
+    if (version === 0) database.exec(schema);
+    else for (let next = version + 1; next <= schemaVersion; next++) database.exec(migrations[next]!);
+    if (version < schemaVersion) database.exec(`PRAGMA user_version = ${schemaVersion}`);
+    // All of it or nothing: a server killed on the way finds the version it had.
     database.exec("COMMIT");
     return database;
   } catch (error) {

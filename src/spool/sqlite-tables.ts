@@ -2,11 +2,13 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import type { Mailbox } from "../mail/mailbox.ts";
+import type { EnvelopeOptions, RecipientOptions } from "../mail/envelope.ts";
+import type { Envelope, Recipient } from "../mail/message.ts";
+import { formatReversePath, type ReversePath } from "../mail/path.ts";
 import { Fault } from "../platform/fault.ts";
 import type { QueueEntry, RecipientState, RecipientUpdate, SpoolCounts, StoredRecipient } from "./spool.ts";
 import type { LoadedMessage, Operation, Value } from "./sqlite-protocol.ts";
-import { describeReversePath, type StoredMessage } from "./stored-message.ts";
+import type { StoredMessage } from "./stored-message.ts";
 
 /** Hands out the octets of a batch, piece by piece, in the order they were packed. */
 export type TakeOctets = (length: number) => Uint8Array;
@@ -28,10 +30,10 @@ export interface Tables {
 
 export function createTables(database: DatabaseSync, bodiesFolder: string): Tables {
   const insertMessage = database.prepare(
-    "INSERT INTO message (id, received_at, size_octets, reverse_local, reverse_domain, origin, notes, body_octets, body_file, header, separator, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "INSERT INTO message (id, received_at, size_octets, reverse_local, reverse_domain, options, origin, notes, body_octets, body_file, header, separator, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
   );
   const insertRecipient = database.prepare(
-    "INSERT INTO recipient (message_key, place, local_part, domain, state, attempts, next_attempt_at, last_outcome) VALUES (?, ?, ?, ?, 'queued', 0, ?, '')",
+    "INSERT INTO recipient (message_key, place, local_part, domain, options, state, attempts, next_attempt_at, last_outcome) VALUES (?, ?, ?, ?, ?, 'queued', 0, ?, '')",
   );
   const keyOf = database.prepare("SELECT key, body_file FROM message WHERE id = ?");
   const statesOf = database.prepare("SELECT place, state FROM recipient WHERE message_key = ? ORDER BY place");
@@ -51,7 +53,8 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
     const header = take(message.headerOctets);
     const separator = take(message.separatorOctets);
     const body = message.bodyFile === null ? take(message.bodyOctets) : null;
-    if (message.recipients.length === 0) {
+    const { reversePath, recipients, options } = message.envelope;
+    if (recipients.length === 0) {
       throw new Fault(
         "spool.failed",
         `Cannot accept the message ${message.id}: it has no recipient, expected one at least`,
@@ -65,8 +68,9 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
       message.id,
       message.receivedAt,
       message.sizeOctets,
-      message.reversePath?.localPart ?? null,
-      message.reversePath?.domain ?? null,
+      reversePath?.localPart ?? null,
+      reversePath?.domain ?? null,
+      formatOptions(options),
       message.origin,
       message.notes,
       message.bodyOctets,
@@ -75,11 +79,12 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
       separator,
       body,
     );
-    message.recipients.forEach((mailbox, place) => {
-      insertRecipient.run(lastInsertRowid, place, mailbox.localPart, mailbox.domain, nextAttemptAt);
+    recipients.forEach(({ mailbox, options }, place) => {
+      const { localPart, domain } = mailbox;
+      insertRecipient.run(lastInsertRowid, place, localPart, domain, formatOptions(options), nextAttemptAt);
     });
     effects.messages += 1;
-    effects.recipients += message.recipients.length;
+    effects.recipients += recipients.length;
   }
 
   function record(messageId: string, updates: readonly RecipientUpdate[], effects: Effects): void {
@@ -121,8 +126,7 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
     return {
       id: messageId,
       receivedAt: Number(row.received_at),
-      reversePath: reversePathOf(row),
-      recipients: selectRecipients.all(row.key!).map((recipient) => recipientOf(recipient).mailbox),
+      envelope: envelopeOf(row, selectRecipients.all(row.key!)),
       origin: String(row.origin),
       notes: String(row.notes),
       header: octetsOf(row.header),
@@ -190,7 +194,34 @@ function octetsOf(value: unknown): Uint8Array {
   return value instanceof Uint8Array ? value : new Uint8Array(0);
 }
 
-function reversePathOf(row: Row): Mailbox | null {
+/** NULL where nothing was asked, which is most mail: no JSON is written then, and none read. */
+function formatOptions(options: EnvelopeOptions | RecipientOptions | undefined): string | null {
+  if (!options) return null;
+  const text = JSON.stringify(options);
+  return text === "{}" ? null : text;
+}
+
+/** To be spread into what has options. */
+function optionsOf<Options>(row: Row): { readonly options?: Options } {
+  return row.options === null ? {} : { options: JSON.parse(String(row.options)) as Options };
+}
+
+function envelopeOf(row: Row, recipients: readonly Row[]): Envelope {
+  return {
+    reversePath: reversePathOf(row),
+    recipients: recipients.map(addresseeOf),
+    ...optionsOf<EnvelopeOptions>(row),
+  };
+}
+
+function addresseeOf(row: Row): Recipient {
+  return {
+    mailbox: { localPart: String(row.local_part), domain: String(row.domain) },
+    ...optionsOf<RecipientOptions>(row),
+  };
+}
+
+function reversePathOf(row: Row): ReversePath {
   return row.reverse_local === null
     ? null
     : { localPart: String(row.reverse_local), domain: String(row.reverse_domain) };
@@ -201,15 +232,15 @@ function entryOf(row: Row, recipients: readonly StoredRecipient[]): QueueEntry {
     messageId: String(row.id),
     receivedAt: Number(row.received_at),
     sizeOctets: Number(row.size_octets),
-    reversePath: describeReversePath(reversePathOf(row)),
+    reversePath: formatReversePath(reversePathOf(row)),
     recipients,
   };
 }
 
 function recipientOf(row: Row): StoredRecipient {
   return {
+    ...addresseeOf(row),
     index: Number(row.place),
-    mailbox: { localPart: String(row.local_part), domain: String(row.domain) },
     state: row.state as RecipientState,
     attempts: Number(row.attempts),
     nextAttemptAt: Number(row.next_attempt_at),

@@ -1,17 +1,14 @@
 /** Messages as rows: what of a message is stored, and the way back. Octets travel beside the facts, in one piece for many messages. */
 import { basename } from "node:path";
 import { Header, splitMessage } from "../mail/header.ts";
-import type { Mailbox } from "../mail/mailbox.ts";
 import { type Body, type Envelope, Message, type Origin } from "../mail/message.ts";
-import { formatReversePath } from "../mail/path.ts";
 
 /** A message's facts; structured clone carries it to the thread that holds the database. */
 export interface StoredMessage {
   readonly id: string;
   readonly receivedAt: number;
   readonly sizeOctets: number;
-  readonly reversePath: Mailbox | null;
-  readonly recipients: readonly Mailbox[];
+  readonly envelope: Envelope;
   /** JSON. */
   readonly origin: string;
   /** JSON. */
@@ -38,8 +35,7 @@ export function encodeMessage(
       id: message.id,
       receivedAt: message.receivedAt,
       sizeOctets: message.sizeOctets,
-      reversePath: message.envelope.reversePath,
-      recipients: message.envelope.recipients.map((recipient) => recipient.mailbox),
+      envelope: message.envelope,
       origin: JSON.stringify(message.origin),
       notes: JSON.stringify(message.notes),
       headerOctets: header.length,
@@ -54,8 +50,7 @@ export function encodeMessage(
 export interface StoredContent {
   readonly id: string;
   readonly receivedAt: number;
-  readonly reversePath: Mailbox | null;
-  readonly recipients: readonly Mailbox[];
+  readonly envelope: Envelope;
   readonly origin: string;
   readonly notes: string;
   readonly header: Buffer;
@@ -67,21 +62,12 @@ export function decodeMessage(content: StoredContent, body: Body): Message {
     id: content.id,
     receivedAt: content.receivedAt,
     origin: JSON.parse(content.origin) as Origin,
-    envelope: decodeEnvelope(content),
+    envelope: content.envelope,
     header: decodeHeader(content.header),
     separator: content.separator,
     body,
     notes: JSON.parse(content.notes) as Readonly<Record<string, unknown>>,
   });
-}
-
-/** How a reverse-path stands in a QueueEntry. */
-export function describeReversePath(reversePath: Mailbox | null): string {
-  return formatReversePath(reversePath);
-}
-
-function decodeEnvelope({ reversePath, recipients }: StoredContent): Envelope {
-  return { reversePath, recipients: recipients.map((mailbox) => ({ mailbox })) };
 }
 
 const guard = Buffer.from("X:\r\n");

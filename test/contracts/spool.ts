@@ -75,6 +75,19 @@ export function spoolContract(backEnd: SpoolBackEnd): void {
         why: "a line in the header that is no field",
         sample: { data: "Subject: x\r\nthis is no field\r\nTo: y\r\n\r\nz\r\n" },
       },
+      {
+        why: "what the client asked for the message and for some of its recipients",
+        sample: {
+          to: ["a@example.test", "b@example.test", "c@example.test"],
+          options: { body: "BINARYMIME", smtpUtf8: true, requireTls: true, ret: "FULL", envelopeId: "é=1 \\" },
+          toOptions: [
+            { notify: ["never"] },
+            undefined,
+            { notify: ["success", "failure"], originalRecipient: { type: "utf-8", address: "jörg@bücher.example" } },
+          ],
+        },
+      },
+      { why: "the octets of a binary body", sample: { data: "Subject: x\r\n\r\na\0b\rc\nd\r\r\n\n.\r\n..\0" } },
       { why: "notes", sample: { notes: { score: 3, tags: ["a", "b"], nested: { é: null } } } },
     ];
     test.each(messages)("load gives back what accept took: $why", async ({ sample }) => {
@@ -93,6 +106,32 @@ export function spoolContract(backEnd: SpoolBackEnd): void {
         separator: 0,
       });
       expect(loaded!.sizeOctets).toBe(octets.length);
+    });
+
+    test("what nobody asked for is not there, neither for the message nor for its recipients", async () => {
+      const message = createSampleMessage();
+      await spool.accept([message], dueAt);
+      const loaded = (await (await afterRestart()).load(message.id))!;
+      expect(loaded.envelope).toStrictEqual(message.envelope);
+      expect(Object.keys((await spool.find(message.id))!.recipients[0]!)).not.toContain("options");
+    });
+
+    test("list and find know what was asked for a recipient, before an attempt and after", async () => {
+      const asked = { notify: ["success"] } as const;
+      const message = createSampleMessage({ to: ["a@example.test", "b@example.test"], toOptions: [undefined, asked] });
+      await spool.accept([message], dueAt);
+      await spool.record(message.id, [update(1, { state: "queued", lastOutcome: "451 later" })]);
+      const [entry] = await (await afterRestart()).list();
+      expect(entry!.recipients.map(({ options }) => options)).toEqual([undefined, asked]);
+      expect(await spool.find(message.id)).toEqual(entry);
+    });
+
+    test("record keeps what a report asks for", async () => {
+      const message = createSampleMessage();
+      const report = createSampleMessage({ from: null, options: { requireTls: true } });
+      await spool.accept([message], dueAt);
+      await spool.record(message.id, [update(0, { state: "failed" })], [report]);
+      expect((await (await afterRestart()).load(report.id))!.envelope).toEqual(report.envelope);
     });
 
     test("load gives the header back when the field above a line that is no field was removed", async () => {
@@ -122,6 +161,16 @@ export function spoolContract(backEnd: SpoolBackEnd): void {
       const streamed: Buffer[] = [];
       for await (const chunk of loaded!.body.chunks()) streamed.push(chunk);
       expect(Buffer.concat(streamed).equals(octets)).toBe(true);
+    });
+
+    test("createBody keeps the octets of a long binary body", async () => {
+      const octets = Buffer.alloc(inlineBodyOctetsMax + 1_000);
+      for (let at = 0; at < octets.length; at++) octets[at] = "\0\r\n\n\r\0.\r\r\n\xff".charCodeAt(at % 12);
+      const message = createSampleMessage({ body: await writeBody(spool, octets), options: { body: "BINARYMIME" } });
+      await spool.accept([message], dueAt);
+      const loaded = await (await afterRestart()).load(message.id);
+      expect((await loaded!.body.octets()).equals(octets)).toBe(true);
+      expect(loaded!.envelope.options).toEqual({ body: "BINARYMIME" });
     });
 
     test("accept takes a long body that a sink left in memory", async () => {

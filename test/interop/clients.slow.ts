@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createTransport } from "nodemailer";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeWith } from "../support/describe-with.ts";
 import { runProgram, Site } from "../support/site.ts";
 import { requireTool } from "../support/tools.ts";
@@ -114,37 +114,39 @@ with smtplib.SMTP("127.0.0.1", int(sys.argv[1]), local_hostname="smtplib.example
   });
 });
 
-test("nodemailer delivers a message with text, HTML and attachment over one pooled connection", async () => {
-  const transport = createTransport({
-    host: "127.0.0.1",
-    port: site.smtpPort,
-    name: "nodemailer.example",
-    pool: true,
-    maxConnections: 1,
-    ignoreTLS: true,
-  });
-  try {
-    for (const subject of ["one", "two"]) {
-      const info = await transport.sendMail({
-        from: "sender@example.org",
-        to: "nodemailer@example.test",
-        subject,
-        text: "The text",
-        html: "<p>The text</p>",
-        attachments: [{ filename: "a.bin", content: Buffer.alloc(2_000, 7) }],
-      });
-      expect(info.response).toMatch(/^250 2\.0\.0 queued as [0-9A-Z]{16}$/);
+describe("nodemailer", () => {
+  test("delivers a message with text, HTML and attachment over one pooled connection", async () => {
+    const transport = createTransport({
+      host: "127.0.0.1",
+      port: site.smtpPort,
+      name: "nodemailer.example",
+      pool: true,
+      maxConnections: 1,
+      ignoreTLS: true,
+    });
+    try {
+      for (const subject of ["one", "two"]) {
+        const info = await transport.sendMail({
+          from: "sender@example.org",
+          to: "nodemailer@example.test",
+          subject,
+          text: "The text",
+          html: "<p>The text</p>",
+          attachments: [{ filename: "a.bin", content: Buffer.alloc(2_000, 7) }],
+        });
+        expect(info.response).toMatch(/^250 2\.0\.0 queued as [0-9A-Z]{16}$/);
+      }
+    } finally {
+      transport.close();
     }
-  } finally {
-    transport.close();
-  }
-  const files = await site.delivered("nodemailer", 2);
-  const messages = files.map((file) => readFileSync(file, "latin1"));
-  expect(messages.map((message) => /^Subject: (.*)\r$/m.exec(message)?.[1]).sort()).toEqual(["one", "two"]);
-  for (const message of messages) {
-    expect(message).toMatch(/^X-Client: \[?nodemailer\.example\]?\r$/m);
-    expect(message).toContain(Buffer.alloc(57, 7).toString("base64"));
-  }
+    const files = await site.delivered("nodemailer", 2);
+    const messages = files.map((file) => readFileSync(file, "latin1"));
+    expect(messages.map((message) => /^Subject: (.*)\r$/m.exec(message)?.[1]).sort()).toEqual(["one", "two"]);
+    for (const message of messages) {
+      expect(message).toMatch(/^X-Client: \[?nodemailer\.example\]?\r$/m);
+      expect(message).toContain(Buffer.alloc(57, 7).toString("base64"));
+    }
+  });
 });
 
 async function deliveredTo(user: string): Promise<string> {

@@ -1,110 +1,169 @@
 /**
- * A listener on a loopback port with all that stands behind it (reception, dispatcher, relay control, a spool in memory), for transcripts.
+ * A listener on a loopback port with all that stands behind it (reception, dispatcher, relay control, a spool in memory), for transcripts and tests.
  * Local domains are example.org and bücher.example, mail is relayed for relay.example; the server calls itself mx.example.test.
  */
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Binding } from "../../src/events/binding.ts";
 import { Dispatcher } from "../../src/events/dispatcher.ts";
-import { isEventName } from "../../src/events/event-table.ts";
-import { parseRule } from "../../src/events/rule.ts";
-import type { AnyHandler } from "../../src/events/sink.ts";
-import type { AuthSubject, DisconnectSubject } from "../../src/events/subject.ts";
-import { defer, discard, drop, quarantine, refuse, settle, type Verdict } from "../../src/events/verdict.ts";
+import { compileNetworks } from "../../src/events/network.ts";
+import type { DisconnectSubject, ResetSubject, SessionSubject } from "../../src/events/subject.ts";
+import { Tracer } from "../../src/events/trace.ts";
 import { startLibraryListener } from "../../src/inbound/library-engine.ts";
-import type { ListenerOptions } from "../../src/inbound/listener.ts";
+import type { Listener, ListenerLimits, ListenerOptions } from "../../src/inbound/listener.ts";
 import { startNativeListener } from "../../src/inbound/native-engine.ts";
-import { Reception } from "../../src/inbound/reception.ts";
+import { Reception, type ReceptionOptions } from "../../src/inbound/reception.ts";
 import { normalizeDomain } from "../../src/mail/mailbox.ts";
 import type { Message } from "../../src/mail/message.ts";
-import { systemClock } from "../../src/platform/clock.ts";
+import { type Clock, systemClock } from "../../src/platform/clock.ts";
+import { silentLog } from "../../src/platform/log.ts";
 import { relayControl } from "../../src/sinks/relay-control.ts";
 import { BadMail } from "../../src/spool/badmail.ts";
 import { createMemorySpool } from "../../src/spool/memory.ts";
 import { createBinding } from "./events.ts";
-import { createRecordingLog } from "./recording-log.ts";
+import { createFakeClock, type FakeClock } from "./fake-clock.ts";
+import { listenerLimits, listenerOptions } from "./listener-options.ts";
+import { createRecordingLog, type RecordingLog } from "./recording-log.ts";
+import { readSink } from "./sink-words.ts";
 
-/** What a transcript may ask for. */
-export interface SubjectOptions {
-  /** Which engine speaks; the library where none is named. */
-  readonly engine?: "library" | "native";
-  readonly sizeOctetsMax?: number;
-  readonly recipientsMax?: number;
-  readonly connectionsPerClientMax?: number;
-  readonly idleTimeoutMs?: number;
+export type EngineName = "native" | "library";
+export const engineNames: readonly EngineName[] = ["native", "library"];
+export const engines = { native: startNativeListener, library: startLibraryListener };
+
+export const testLimits: ListenerLimits = {
+  ...listenerLimits,
+  connectionsPerClientMax: 50,
+  idleTimeoutMs: 60_000,
+  dataTimeoutMs: 60_000,
+  dataOctetsPerSecondMin: 0,
+  decisionTimeoutMs: 60_000,
+};
+
+export const testCertificate = {
+  cert: readFileSync(join(import.meta.dirname, "../fixtures/tls/cert.pem")),
+  key: readFileSync(join(import.meta.dirname, "../fixtures/tls/key.pem")),
+};
+
+/** Options of a listener on a free loopback port; without TLS, trusting nobody. */
+export function createListenerOptions(
+  options: Partial<Omit<ListenerOptions, "limits">> & { readonly limits?: Partial<ListenerLimits> } = {},
+): ListenerOptions {
+  return listenerOptions({ ...options, limits: { ...testLimits, ...options.limits } });
+}
+
+/** What a reception needs: a spool in memory, silence, no bindings. */
+export function createReceptionOptions(options: Partial<ReceptionOptions> = {}): ReceptionOptions {
+  const { log = silentLog, clock = systemClock } = options;
+  return {
+    dispatcher: createDispatcher(log, clock),
+    spool: createMemorySpool(),
+    badmail: new BadMail("/nowhere"),
+    clock,
+    log,
+    tracer: new Tracer(),
+    postmasterDomain: "example.org",
+    overloaded: () => false,
+    enqueue: () => {},
+    ...options,
+  };
+}
+
+export function createDispatcher(log = silentLog, clock: Clock = systemClock): Dispatcher {
+  return new Dispatcher({ log, clock, scripts: { run: () => Promise.reject(new Error("no script is bound")) } });
+}
+
+/** What a transcript may ask for, by `# config: key=value`. */
+export interface SubjectOptions extends Partial<ListenerLimits> {
+  /** Which engine speaks; the native one where none is named. */
+  readonly engine?: EngineName;
+  readonly role?: ListenerOptions["role"];
   readonly lineEnds?: "refuse" | "normalize";
-  /** Sinks in words: see `readSink`. */
+  readonly binaryMime?: boolean;
+  readonly tls?: "starttls" | "implicit";
+  /** With implicit TLS: the dialogue says itself when the handshake comes. */
+  readonly rawStart?: boolean;
+  readonly askCertificate?: boolean;
+  /** With commas between them. */
+  readonly mechanisms?: string;
+  readonly inClear?: boolean;
+  /** Networks with commas between them. */
+  readonly proxy?: string;
+  readonly xclient?: string;
+  readonly xforward?: string;
+  readonly overloaded?: boolean;
+  /** `fake`: time moves by `clock` steps alone. */
+  readonly clock?: "fake";
+  /** Sinks in words: see sink-words.ts. */
   readonly sinks?: readonly string[];
 }
 
 /** What a transcript is played against. */
 export interface Subject {
   readonly port: number;
+  /** Whether a connection begins with a handshake. */
+  readonly shakesHandsFirst: boolean;
+  readonly log: RecordingLog;
+  readonly tracer: Tracer;
+  readonly listener: Listener;
   /** Messages in custody, in the order they came. */
   accepted(): Promise<Message[]>;
   /** How many messages are in badmail. */
   quarantined(): Promise<number>;
-  /** Events told and asked so far by name, in order, with what is worth knowing of them. */
+  /** Events told so far by name, in order, with what is worth knowing of them. */
   readonly events: readonly string[];
+  /** Moves a fake clock on. */
+  advance(ms: number): Promise<void>;
   close(): Promise<void>;
 }
 
 export async function startSubject(options: SubjectOptions = {}): Promise<Subject> {
   const folder = await mkdtemp(join(tmpdir(), "onarrival-transcript-"));
   const log = createRecordingLog();
+  const clock: Clock = options.clock === "fake" ? createFakeClock() : systemClock;
   const spool = createMemorySpool();
   const badmail = new BadMail(join(folder, "badmail"));
   const accepted: Message[] = [];
   const events: string[] = [];
-  const dispatcher = new Dispatcher({
-    log,
-    clock: systemClock,
-    scripts: {
-      async run() {
-        throw new Error("transcripts bind no scripts");
-      },
-    },
-  });
+  const dispatcher = createDispatcher(log, clock);
   const relay = relayControl({
     localDomains: new Set(["example.org", normalizeDomain("bücher.example")!]),
     relayDomains: new Set(["relay.example"]),
   });
-  dispatcher.replaceBindings([
-    createBinding("onRcptTo", relay.onRcptTo!, { id: "relay-control", source: "server" }),
+  const told = [
     createBinding("onDisconnect", ({ reason, messagesAccepted }: DisconnectSubject) =>
       events.push(`onDisconnect ${reason} ${messagesAccepted}`),
     ),
+    createBinding("onReset", ({ by }: ResetSubject) => events.push(`onReset ${by}`)),
+    createBinding("onTls", ({ session }: SessionSubject) => events.push(`onTls ${session.tls!.version}`)),
+  ];
+  dispatcher.replaceBindings([
+    createBinding("onRcptTo", relay.onRcptTo!, { id: "relay-control", source: "server" }),
+    ...told,
     ...(options.sinks ?? []).map(readSink),
   ]);
-  const listenerOptions: ListenerOptions = {
-    name: "mx",
-    address: "127.0.0.1",
-    port: 0,
-    role: "mx",
-    hostname: "mx.example.test",
-    limits: {
-      sizeOctetsMax: options.sizeOctetsMax ?? 1_000_000,
-      recipientsMax: options.recipientsMax ?? 100,
-      connectionsMax: 100,
-      connectionsPerClientMax: options.connectionsPerClientMax ?? 50,
-      idleTimeoutMs: options.idleTimeoutMs ?? 60_000,
-    },
-    lineEnds: options.lineEnds ?? "refuse",
-  };
-  const reception = new Reception(listenerOptions, {
-    dispatcher,
-    spool,
-    badmail,
-    clock: systemClock,
-    log,
-    postmasterDomain: "example.org",
-    enqueue: (message) => void accepted.push(message),
-  });
-  const start = options.engine === "native" ? startNativeListener : startLibraryListener;
-  const listener = await start(listenerOptions, reception, { clock: systemClock, log });
+  const readOptions = readListenerOptions(options);
+  const tracer = new Tracer();
+  const reception = new Reception(
+    readOptions,
+    createReceptionOptions({
+      dispatcher,
+      spool,
+      badmail,
+      clock,
+      log,
+      tracer,
+      overloaded: () => options.overloaded ?? false,
+      enqueue: (message) => void accepted.push(message),
+    }),
+  );
+  const listener = await engines[options.engine ?? "native"](readOptions, reception, { clock, log });
   return {
     port: listener.port,
+    shakesHandsFirst: options.tls === "implicit" && options.rawStart !== true,
+    log,
+    tracer,
+    listener,
     events,
     async accepted() {
       const stored = await Promise.all(accepted.map(({ id }) => spool.load(id)));
@@ -116,57 +175,42 @@ export async function startSubject(options: SubjectOptions = {}): Promise<Subjec
     async quarantined() {
       return (await badmail.ids()).length;
     },
+    async advance(ms) {
+      if (clock === systemClock) throw new Error("the clock does not move: write `# config: clock=fake`");
+      // The listener's clock is the fake one, as just looked at.
+      await (clock as FakeClock).advance(ms);
+    },
     async close() {
-      await listener.close(0);
+      const closed = listener.close(0);
+      if (clock !== systemClock) await (clock as FakeClock).advance(0);
+      await closed;
       await spool.close();
       await rm(folder, { recursive: true, force: true });
     },
   };
 }
 
-/**
- * A sink in words: `EVENT [RULE] VERB REST`, the rule in brackets and not needed. Verbs: `refuse`, `defer` and `drop` with `CODE STATUS text` behind
- * them, `discard` and `quarantine` with a reason, `settle`, `accept` (a user called ann whose secret is `secret`).
- */
-function readSink(words: string, index: number): Binding {
-  const match = /^(\w+)\s+(?:\[(.*)\]\s+)?(\w+)(?:\s+(.*))?$/.exec(words);
-  const event = match?.[1] ?? "";
-  if (!match || !isEventName(event)) throw new Error(`cannot read the sink ${JSON.stringify(words)}`);
-  const handler = createHandler(match[3]!, match[4] ?? "");
-  return createBinding(event, handler, {
-    id: `sink-${index}`,
-    rule: match[2] === undefined ? null : parseRule(match[2], event),
+function readListenerOptions(options: SubjectOptions): ListenerOptions {
+  const limits = Object.fromEntries(
+    Object.keys(testLimits).flatMap((key) => {
+      const value = options[key as keyof ListenerLimits];
+      return value === undefined ? [] : [[key, value]];
+    }),
+  );
+  const networks = (text: string | undefined) => compileNetworks(text === undefined ? [] : text.split(","));
+  return createListenerOptions({
+    role: options.role ?? "mx",
+    lineEnds: options.lineEnds ?? "refuse",
+    binaryMime: options.binaryMime ?? false,
+    ...(options.tls && {
+      tls: { ...testCertificate, mode: options.tls, askCertificate: options.askCertificate ?? false, more: [] },
+    }),
+    auth: { mechanisms: (options.mechanisms ?? "PLAIN,LOGIN").split(","), inClear: options.inClear ?? false },
+    trusted: {
+      proxy: networks(options.proxy),
+      xclient: networks(options.xclient),
+      xforward: networks(options.xforward),
+    },
+    limits,
   });
-}
-
-function createHandler(verb: string, rest: string): AnyHandler {
-  if (verb === "accept") {
-    return (subject) => {
-      const { user, secret, acceptAs } = subject as AuthSubject;
-      if (user === "ann" && secret === "secret") acceptAs(user);
-    };
-  }
-  const verdict = createVerdict(verb, rest);
-  return () => verdict;
-}
-
-function createVerdict(verb: string, rest: string): Verdict {
-  const [, code, status, text] = /^(\d{3}) (\d\.\d+\.\d+) (.*)$/.exec(rest) ?? [undefined, undefined, undefined, rest];
-  const codes = { ...(code === undefined ? {} : { code: Number(code) }), ...(status === undefined ? {} : { status }) };
-  switch (verb) {
-    case "refuse":
-      return refuse(text!, codes);
-    case "defer":
-      return defer(text!, codes);
-    case "drop":
-      return drop(text!, codes);
-    case "discard":
-      return discard(rest);
-    case "quarantine":
-      return quarantine(rest);
-    case "settle":
-      return settle;
-    default:
-      throw new Error(`there is no verb ${verb}`);
-  }
 }

@@ -1,4 +1,5 @@
 /** Messages for tests that need one and do not care which. */
+import type { EnvelopeOptions, RecipientOptions } from "../../src/mail/envelope.ts";
 import { splitMessage } from "../../src/mail/header.ts";
 import { createId } from "../../src/mail/ids.ts";
 import { parseMailbox } from "../../src/mail/mailbox.ts";
@@ -13,6 +14,9 @@ export interface SampleMessage {
   /** Null for the null reverse-path. */
   readonly from?: string | null;
   readonly to?: readonly string[];
+  readonly options?: EnvelopeOptions;
+  /** What was asked for the recipients, by their places. */
+  readonly toOptions?: readonly (RecipientOptions | undefined)[];
   /** Header, separator and body in one piece. */
   readonly data?: string | Buffer;
   /** A body in place of the one in `data`. */
@@ -38,7 +42,11 @@ export function createSampleMessage(sample: SampleMessage = {}): Message {
     },
     envelope: {
       reversePath: from === null ? null : parseMailbox(from),
-      recipients: to.map((mailbox) => ({ mailbox: parseMailbox(mailbox) })),
+      recipients: to.map((mailbox, place) => {
+        const options = sample.toOptions?.[place];
+        return { mailbox: parseMailbox(mailbox), ...(options ? { options } : {}) };
+      }),
+      ...(sample.options ? { options: sample.options } : {}),
     },
     header,
     separator,

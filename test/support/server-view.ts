@@ -1,5 +1,6 @@
-/** A server view by hand: two scripts, three bindings, one item in the queue. Parts of it can be replaced. */
-import type { QueueItemView, ServerView } from "../../src/admin/server-view.ts";
+/** A server view and a control of bindings by hand: two scripts, three bindings, one item in the queue. Parts of them can be replaced. */
+import type { BindingControl } from "../../src/admin/binding-control.ts";
+import type { BindingView, QueueItemView, ServerView } from "../../src/admin/server-view.ts";
 
 export const queueItem: QueueItemView = {
   id: "0000000000000001",
@@ -17,6 +18,28 @@ export const queueItem: QueueItemView = {
     },
   ],
 };
+
+/** A binding as it is listed: native, from the configuration, active, never asked. Parts of it can be replaced. */
+export function bindingView(parts: Partial<BindingView> & Pick<BindingView, "id" | "event" | "name">): BindingView {
+  return {
+    source: "config",
+    kind: "native",
+    priority: 24_575,
+    rule: null,
+    enabled: true,
+    onFault: "defer",
+    timeoutMs: null,
+    maxFirings: 0,
+    properties: {},
+    overridden: [],
+    firings: 0,
+    faults: 0,
+    breaker: "closed",
+    lastFault: null,
+    reason: null,
+    ...parts,
+  };
+}
 
 export function fakeServerView(parts: Partial<ServerView> = {}): ServerView {
   return {
@@ -52,20 +75,8 @@ export function fakeServerView(parts: Partial<ServerView> = {}): ServerView {
       },
     ],
     bindings: () => [
-      {
-        id: "relay-control#onRcptTo",
-        event: "onRcptTo",
-        name: "relay-control",
-        source: "server",
-        kind: "native",
-        priority: 24_575,
-        rule: null,
-        enabled: true,
-        onFault: "defer",
-        maxFirings: 0,
-        reason: null,
-      },
-      {
+      bindingView({ id: "relay-control#onRcptTo", event: "onRcptTo", name: "relay-control", source: "server" }),
+      bindingView({
         id: "scripts/a.ts#onArrival",
         event: "onArrival",
         name: "scripts/a.ts",
@@ -73,24 +84,15 @@ export function fakeServerView(parts: Partial<ServerView> = {}): ServerView {
         kind: "script",
         priority: 1000,
         rule: "RCPT TO=*@example.test",
-        enabled: true,
-        onFault: "defer",
-        maxFirings: 0,
-        reason: null,
-      },
-      {
+      }),
+      bindingView({
         id: "x#onArrival",
         event: "onArrival",
         name: "x",
-        source: "config",
         kind: "broken",
-        priority: 24_575,
-        rule: null,
-        enabled: true,
         onFault: "refuse",
-        maxFirings: 0,
         reason: "no such export",
-      },
+      }),
     ],
     queue: async () => [queueItem],
     queueItem: async (id) => (id === queueItem.id ? queueItem : undefined),
@@ -108,6 +110,45 @@ export function fakeServerView(parts: Partial<ServerView> = {}): ServerView {
     }),
     ready: () => ({ ready: true, reasons: [] }),
     metrics: async () => "onarrival_up 1\n",
+    ...parts,
+  };
+}
+
+/** A control of bindings by hand: it keeps what it was asked, and answers with one difference. Parts of it can be replaced. */
+export function fakeBindingControl(
+  parts: Partial<BindingControl> = {},
+): BindingControl & { readonly asked: unknown[][] } {
+  const asked: unknown[][] = [];
+  const answer =
+    (name: string) =>
+    async (...words: unknown[]) => {
+      asked.push([name, ...words]);
+      return {
+        id: "added/x#onData",
+        revision: 4,
+        changes: [{ sign: "~" as const, id: "x#onArrival", words: ["priority 1 → 2"] }],
+        warnings: ["mind this"],
+      };
+    };
+  return {
+    asked,
+    missing: () => [],
+    add: answer("add"),
+    set: answer("set"),
+    remove: answer("remove"),
+    export: () => '{"format": 1}\n',
+    import: answer("import"),
+    undo: answer("undo"),
+    history: async () => [
+      { revision: 1, changedAt: "2026-11-02T09:30:00.000Z", restored: null, isPresent: false, changes: [] },
+      {
+        revision: 2,
+        changedAt: "2026-11-02T09:35:00.000Z",
+        restored: 0,
+        isPresent: true,
+        changes: [{ sign: "-", id: "added/x#onData", words: ["x on onData"] }],
+      },
+    ],
     ...parts,
   };
 }

@@ -18,6 +18,10 @@ export interface Submission {
   readonly to: readonly string[];
   /** Header and body with CRLF line ends, without dot-stuffing. */
   readonly data: Buffer;
+  /** Behind MAIL's path: `BODY=8BITMIME SMTPUTF8`. */
+  readonly mailParameters?: string;
+  /** Behind every RCPT's path. */
+  readonly rcptParameters?: string;
 }
 
 export class SmtpClient {
@@ -56,10 +60,11 @@ export class SmtpClient {
    * `onDataSent` is called when the final dot was handed to the system: from then on a lost reply leaves the outcome open.
    */
   async send(submission: Submission, onDataSent?: () => void): Promise<Reply> {
-    const mail = await this.command(`MAIL FROM:<${submission.from}>`);
+    const { mailParameters = "", rcptParameters = "" } = submission;
+    const mail = await this.command(`MAIL FROM:<${submission.from}> ${mailParameters}`.trimEnd());
     if (mail.code !== 250) return mail;
     for (const recipient of submission.to) {
-      const rcpt = await this.command(`RCPT TO:<${recipient}>`);
+      const rcpt = await this.command(`RCPT TO:<${recipient}> ${rcptParameters}`.trimEnd());
       if (rcpt.code !== 250 && rcpt.code !== 251) return rcpt;
     }
     const data = await this.command("DATA");
@@ -120,7 +125,7 @@ export function expectReply(reply: Reply, code: number): Reply {
 }
 
 /** RFC 5321 §4.5.2. The last line gets a line end where it has none. */
-function stuffDots(data: Buffer): Buffer {
+export function stuffDots(data: Buffer): Buffer {
   const pieces: Buffer[] = [];
   let from = 0;
   if (data[0] === 0x2e) pieces.push(Buffer.from("."));

@@ -1,5 +1,6 @@
 /** Servers for our client to talk to, on loopback: one that behaves (smtp-server), and one that says exactly what a test tells it to. */
 import { createServer, type Server, type Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 
 interface Received {
@@ -15,6 +16,8 @@ export interface Peer {
   readonly received: readonly Received[];
   /** Connections made so far. */
   readonly connections: number;
+  /** Connections that stand. */
+  readonly open: number;
   /** Most connections at one time. */
   readonly connectionsAtOnce: number;
   close(): Promise<void>;
@@ -65,6 +68,9 @@ export async function startPeer(options: SMTPServerOptions = {}): Promise<Peer> 
     get connections() {
       return connections;
     },
+    get open() {
+      return open;
+    },
     get connectionsAtOnce() {
       return connectionsAtOnce;
     },
@@ -74,63 +80,137 @@ export async function startPeer(options: SMTPServerOptions = {}): Promise<Peer> 
 
 export interface ScriptedPeer {
   readonly port: number;
-  /** Every line it heard, of all connections. */
+  /** Every line it heard, of all connections, mail data not included but for the dot that ends it. */
   readonly lines: readonly string[];
+  /** What came in one piece, as text: to see what was pipelined. */
+  readonly packets: readonly string[];
+  /** Messages as they came: by DATA with dots stuffed and the end, by BDAT as they were. */
+  readonly messages: readonly Buffer[];
   readonly connections: number;
   close(): Promise<void>;
 }
 
-/** What it answers to a line: text to write (without the last CRLF), or what to do with the socket. Undefined: nothing. */
-export type Answer = (
-  line: string,
-  state: { readonly connection: number; readonly inData: boolean; readonly socket: Socket },
-) => string | undefined;
+export interface PeerState {
+  readonly connection: number;
+  readonly inData: boolean;
+  readonly secure: boolean;
+  /** Of the connection itself, also where there is TLS on it. */
+  readonly socket: Socket;
+  /** Writes octets as they are. */
+  write(octets: string | Buffer): void;
+  /** Mail data follows, where 354 was not given back as the answer to DATA. */
+  beginData(): void;
+  /** TLS from here on; say 220 first. */
+  startTls(certificate: { readonly key: string; readonly cert: string }): void;
+}
 
-/** A server that answers each line as told. The line "" is the connection itself. Lines of mail data are only told when it is ".". */
+/** What it answers to a line: text to write (without the last CRLF), or what to do with the socket. Undefined: nothing. */
+export type Answer = (line: string, state: PeerState) => string | undefined;
+
+/**
+ * A server that answers each line as told. The line "" is the connection itself. Lines of mail data are only told when it is "."; the octets behind BDAT are
+ * swallowed before its line is told.
+ */
 export async function startScriptedPeer(answer: Answer): Promise<ScriptedPeer> {
-  const lines: string[] = [];
+  const peer = { lines: [] as string[], packets: [] as string[], messages: [] as Buffer[], connections: 0 };
   const sockets = new Set<Socket>();
-  let connections = 0;
   const server: Server = createServer((socket) => {
-    const connection = connections++;
-    let inData = false;
-    let rest = "";
     sockets.add(socket);
     socket.on("error", () => {});
     socket.on("close", () => sockets.delete(socket));
-    const say = (line: string) => {
-      const reply = answer(line, { connection, inData, socket });
-      if (reply === undefined || socket.destroyed) return;
-      socket.write(`${reply}\r\n`);
-      if (line === "DATA") inData = reply.startsWith("354");
-      if (line === ".") inData = false;
-    };
-    say("");
-    socket.on("data", (chunk: Buffer) => {
-      rest += chunk.toString("latin1");
-      for (let end = rest.indexOf("\r\n"); end >= 0; end = rest.indexOf("\r\n")) {
-        const line = rest.slice(0, end);
-        rest = rest.slice(end + 2);
-        lines.push(line);
-        if (!inData || line === ".") say(line);
-      }
-    });
+    // Each reply is written by itself; none is to wait for the one before to be acknowledged.
+    socket.setNoDelay(true);
+    converse(socket, answer, peer, peer.connections++);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no port");
-  return {
+  return Object.assign(peer, {
     port: address.port,
-    lines,
-    get connections() {
-      return connections;
-    },
     close: () =>
-      new Promise((resolve) => {
+      new Promise<void>((resolve) => {
         for (const socket of sockets) socket.destroy();
         server.close(() => resolve());
       }),
+  });
+}
+
+function converse(
+  raw: Socket,
+  answer: Answer,
+  peer: { readonly lines: string[]; readonly packets: string[]; readonly messages: Buffer[] },
+  connection: number,
+): void {
+  let socket = raw;
+  let inData = false;
+  let rest = Buffer.alloc(0);
+  let data: Buffer[] = [];
+  const state: PeerState = {
+    connection,
+    socket: raw,
+    get inData() {
+      return inData;
+    },
+    get secure() {
+      return socket !== raw;
+    },
+    write(octets) {
+      if (!socket.destroyed) socket.write(octets);
+    },
+    beginData() {
+      inData = true;
+    },
+    startTls(certificate) {
+      raw.removeListener("data", hear);
+      rest = Buffer.alloc(0);
+      socket = new TLSSocket(raw, { isServer: true, ...certificate });
+      socket.on("error", () => {});
+      socket.on("data", hear);
+    },
   };
+  const say = (line: string) => {
+    const reply = answer(line, state);
+    if (reply !== undefined) state.write(`${reply}\r\n`);
+    if (line === "DATA") inData ||= reply?.startsWith("354") ?? false;
+  };
+  /** Takes one line, or one message, from the front; false where it is not all there. */
+  const take = (): boolean => {
+    if (inData) {
+      const end =
+        rest.subarray(0, 3).equals(Buffer.from(".\r\n")) && data.length === 0 ? 0 : rest.indexOf("\r\n.\r\n") + 2;
+      if (end === 1) return false;
+      peer.messages.push(Buffer.from(rest.subarray(0, end + 3)));
+      rest = rest.subarray(end + 3);
+      inData = false;
+      peer.lines.push(".");
+      say(".");
+      return true;
+    }
+    const end = rest.indexOf("\r\n");
+    if (end === -1) return false;
+    const line = rest.subarray(0, end).toString("utf8");
+    const chunk = /^BDAT (\d+)/i.exec(line);
+    const behind = end + 2 + Number(chunk?.[1] ?? 0);
+    if (rest.length < behind) return false;
+    if (chunk) {
+      data.push(Buffer.from(rest.subarray(end + 2, behind)));
+      if (line.endsWith("LAST")) {
+        peer.messages.push(Buffer.concat(data));
+        data = [];
+      }
+    }
+    rest = rest.subarray(behind);
+    peer.lines.push(line);
+    say(line);
+    return true;
+  };
+  const hear = (chunk: Buffer) => {
+    peer.packets.push(chunk.toString("latin1"));
+    rest = Buffer.concat([rest, chunk]);
+    while (take());
+  };
+  say("");
+  raw.on("data", hear);
 }
 
 /** A peer that agrees to everything, for a script to differ from. */

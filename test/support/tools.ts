@@ -3,14 +3,33 @@
  * What a test does without one is said in describe-with.ts.
  */
 import { accessSync, constants, existsSync, globSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 
-/** Every tool a test may ask for: the files it may be, in order, and the Debian package that brings it. */
+/** What cannot be installed beside Postfix is unpacked here by .ci/run: packages of which one file is used. */
+const unpacked = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "onarrival-tools");
+
+/**
+ * Every tool a test may ask for: the files it may be, in order, the Debian package that brings it, and whether only root can use it as tests do.
+ * `unpacked`: from the package, without installing it.
+ */
 const tools = {
   swaks: { names: ["swaks"], install: "swaks" },
   "smtp-source": { names: ["smtp-source"], install: "postfix" },
   "smtp-sink": { names: ["smtp-sink"], install: "postfix" },
-  "postfix-master": { names: ["/usr/lib/postfix/sbin/master", "/usr/libexec/postfix/master"], install: "postfix" },
+  "postfix-master": {
+    names: ["/usr/lib/postfix/sbin/master", "/usr/libexec/postfix/master"],
+    install: "postfix",
+    asRoot: true,
+  },
+  "postfix-sendmail": { names: ["/usr/sbin/sendmail"], install: "postfix", asRoot: true },
+  exim: { names: [join(unpacked, "exim/usr/sbin/exim4")], install: "exim4-daemon-light", asRoot: true, unpacked: true },
+  saslpasswd2: {
+    names: ["/usr/sbin/saslpasswd2", join(unpacked, "sasl/usr/sbin/saslpasswd2")],
+    install: "sasl2-bin",
+    unpacked: true,
+  },
+  msmtp: { names: ["msmtp"], install: "msmtp" },
   postconf: { names: ["postconf"], install: "postfix" },
   strace: { names: ["strace"], install: "strace" },
   curl: { names: ["curl"], install: "curl" },
@@ -19,13 +38,22 @@ const tools = {
     names: ["/usr/lib/python3*/test/test_email/data", "/usr/local/lib/python3*/test/test_email/data"],
     install: "libpython3.11-testsuite",
   },
-} as const satisfies Record<string, { readonly names: readonly string[]; readonly install: string }>;
+} satisfies Record<string, Tool>;
+
+interface Tool {
+  readonly names: readonly string[];
+  readonly install: string;
+  readonly asRoot?: boolean;
+  readonly unpacked?: boolean;
+}
 
 export type ToolName = keyof typeof tools;
 
 /** The tool's absolute path, or undefined where the machine has it not. Programs of administrators (`/usr/sbin`) are looked for too. */
 export function findTool(tool: ToolName): string | undefined {
-  for (const name of tools[tool].names) {
+  const { names, asRoot = false }: Tool = tools[tool];
+  if (asRoot && process.getuid?.() !== 0) return undefined;
+  for (const name of names) {
     if (name.includes("*")) {
       const found = globSync(name).sort().at(-1);
       if (found !== undefined) return found;
@@ -53,7 +81,8 @@ export function missingTools(wanted: readonly ToolName[]): string[] {
 }
 
 function howToInstall(tool: ToolName): string {
-  return `install: apt-get install ${tools[tool].install}`;
+  const { install, asRoot = false, unpacked = false }: Tool = tools[tool];
+  return `${unpacked ? `unpack ${install} as .ci/run does` : `install: apt-get install ${install}`}${asRoot ? "; run as root" : ""}`;
 }
 
 function isExecutable(path: string): boolean {

@@ -1,21 +1,25 @@
 /**
  * Transcripts: SMTP dialogues as text. One file is one connection, or several in a row.
  *
- *     # A comment. Directives are comments: `# config: sizeOctetsMax=2000 recipientsMax=3`, `# sink: onMailFrom refuse 550 5.7.1 No`, `# split: every`.
+ *     # A comment. Directives are comments: `# config: sizeOctetsMax=2000 tls=starttls`, `# sink: onMailFrom refuse 550 5.7.1 No`, `# split: every`.
  *     S: 250*                  the next reply, all its lines; `*` stands for any run of characters
  *     S: 250-mx.example.test*  with a hyphen: one line of a reply, the next S: is the next line
  *     C: EHLO client.example   a line is sent, CRLF behind it
  *     C! "a\r\n" | "b" * 3     octets are sent as they are; `|` begins another TCP segment, `* 3` repeats
+ *     handshake                TLS begins; with `# config: tls=implicit` each connection begins with it
+ *     clock +5m                time moves on, where the clock is fake; also `s` and `ms`
  *     reconnect                the connection is closed and another opened; `disconnect` closes it for good
  *     closed                   the server has closed the connection
- *     spool is empty · spool holds 2 · badmail holds 1 · event onDisconnect closed 1
+ *     spool is empty · spool holds 2 · badmail holds 1 · event onDisconnect closed 1 · log session.closed has "192.0.2.1"
  *     message 1 from <> · message 1 to ann@example.org, bob@example.org · message 1 body is "one\r\n" · message 1 has "Subject: x"
+ *     message 1 options {"ret":"HDRS"} · message 1 recipient options [null,{"notify":["never"]}]
  *
  * `# engine: native` or `# engine: library` plays it against that engine alone; a sibling tells what the other one does.
  * With `# split: every`, each octet behind C! is a segment of its own. A reply nobody asked for is an error, at the end too.
  */
 import { connect, type Socket } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
 import { formatMailbox } from "../../src/mail/mailbox.ts";
 import { formatReversePath } from "../../src/mail/path.ts";
 import type { Subject, SubjectOptions } from "./listener.ts";
@@ -60,13 +64,13 @@ export function parseTranscript(source: string): Transcript {
 
 /** Plays a transcript. @throws {Error} at the first line that does not hold, with its number and what was there instead */
 export async function playTranscript({ steps, splitEvery }: Transcript, subject: Subject): Promise<void> {
-  let connection = new Connection(subject.port);
+  let connection = await openConnection(subject);
   try {
     for (const step of steps) {
       try {
         if (step.text === "reconnect") {
           await connection.finish();
-          connection = new Connection(subject.port);
+          connection = await openConnection(subject);
         } else await playStep(step.text, connection, subject, splitEvery);
       } catch (error) {
         throw new Error(
@@ -81,6 +85,12 @@ export async function playTranscript({ steps, splitEvery }: Transcript, subject:
   }
 }
 
+async function openConnection(subject: Subject): Promise<Connection> {
+  const connection = new Connection(subject.port);
+  if (subject.shakesHandsFirst) await connection.shakeHands();
+  return connection;
+}
+
 async function playStep(text: string, connection: Connection, subject: Subject, splitEvery: boolean): Promise<void> {
   const [, command, rest] = /^(S:|C:|C!|\w+)\s?(.*)$/.exec(text) ?? [];
   switch (command) {
@@ -90,6 +100,12 @@ async function playStep(text: string, connection: Connection, subject: Subject, 
       return await connection.send([Buffer.from(`${rest}\r\n`)]);
     case "C!":
       return await connection.send(readSegments(rest!, splitEvery));
+    case "handshake":
+      return await connection.shakeHands();
+    case "clock":
+      return await moveClock(rest!, subject);
+    case "log":
+      return await expectLog(rest!, subject);
     case "closed":
       return await connection.expectEnd();
     case "disconnect":
@@ -140,8 +156,38 @@ async function expectEvent(words: string, subject: Subject): Promise<void> {
   }
 }
 
+/** As `expectEvent`, for a line of the log. */
+async function expectLog(words: string, subject: Subject): Promise<void> {
+  const [, event, quoted] = /^(\S+) has (".*")$/.exec(words) ?? [];
+  if (event === undefined || quoted === undefined) throw new Error("cannot read what the log should have");
+  const wanted = readOctets(quoted).toString();
+  const deadline = performance.now() + eventWithinMs;
+  while (!subject.log.of(event).some(({ fields }) => JSON.stringify(fields).includes(wanted))) {
+    if (performance.now() > deadline) {
+      throw new Error(
+        `logged was: ${subject.log
+          .of(event)
+          .map(({ fields }) => JSON.stringify(fields))
+          .join("; ")}`,
+      );
+    }
+    await nextTurn();
+  }
+}
+
+/** In steps no longer than a deadline is late by; the sockets are heard in between. */
+async function moveClock(words: string, subject: Subject): Promise<void> {
+  const [, amount, unit] = /^\+(\d+)(ms|s|m)$/.exec(words) ?? [];
+  if (amount === undefined) throw new Error("cannot read how far time moves");
+  const ms = Number(amount) * { ms: 1, s: 1_000, m: 60_000 }[unit as "ms"];
+  for (let turn = 0; turn < 10; turn++) await nextTurn();
+  await subject.advance(ms);
+  for (let turn = 0; turn < 10; turn++) await nextTurn();
+}
+
 async function expectMessage(rest: string, subject: Subject): Promise<void> {
-  const [, number, what, wanted] = /^(\d+) (from|to|body is|body octets|has|lacks) (.*)$/.exec(rest) ?? [];
+  const [, number, what, wanted] =
+    /^(\d+) (from|to|options|recipient options|body is|body octets|has|lacks) (.*)$/.exec(rest) ?? [];
   const message = (await subject.accepted())[Number(number) - 1];
   if (!message || wanted === undefined) throw new Error("no such message, or no such question");
   const body = await message.body.octets();
@@ -149,6 +195,8 @@ async function expectMessage(rest: string, subject: Subject): Promise<void> {
   const found: string = {
     from: () => formatReversePath(message.envelope.reversePath),
     to: () => message.envelope.recipients.map(({ mailbox }) => formatMailbox(mailbox)).join(", "),
+    options: () => JSON.stringify(message.envelope.options ?? null),
+    "recipient options": () => JSON.stringify(message.envelope.recipients.map(({ options }) => options ?? null)),
     "body is": () => JSON.stringify(body.toString("latin1")),
     "body octets": () => String(body.length),
     has: () => (whole.includes(readOctets(wanted)) ? wanted : JSON.stringify(whole.toString("latin1").slice(0, 2000))),
@@ -192,19 +240,35 @@ function readConfig(text: string): SubjectOptions {
     text
       .split(/\s+/)
       .map((pair) => pair.split("="))
-      .map(([key, value]) => [key, Number.isNaN(Number(value)) ? value : Number(value)]),
+      .map(([key, value]) => [key, value === "true" ? true : Number.isNaN(Number(value)) ? value : Number(value)]),
   );
 }
 
 /** The client's end of one connection. */
 class Connection {
-  readonly #socket: Socket;
+  #socket: Socket;
   #received = "";
   #ended = false;
   #wake: (() => void) | undefined;
 
   constructor(port: number) {
     this.#socket = connect({ port, host: "127.0.0.1", noDelay: true });
+    this.#listen();
+  }
+
+  /** TLS from here on; what the server still says in the clear is lost. */
+  async shakeHands(): Promise<void> {
+    const plain = this.#socket;
+    for (const event of ["data", "close", "end"]) plain.removeAllListeners(event);
+    this.#socket = connectTls({ socket: plain, rejectUnauthorized: false, servername: "localhost" });
+    this.#listen();
+    await new Promise<void>((resolve, reject) => {
+      this.#socket.once("secureConnect", () => resolve());
+      this.#socket.once("close", () => reject(new Error("the handshake failed")));
+    });
+  }
+
+  #listen(): void {
     this.#socket.setEncoding("latin1");
     this.#socket.on("data", (text: string) => this.#take(() => void (this.#received += text)));
     // A reset is an end like others: what matters is what was said before.

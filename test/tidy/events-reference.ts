@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { EventName } from "../../src/events/event.ts";
 import { type EventFacts, eventNames, eventTable } from "../../src/events/event-table.ts";
-import { trackCodes } from "../../src/events/subject.ts";
+import { trackCodes } from "../../src/events/subject-delivery.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 export const eventsPage = join(root, "docs/events.md");

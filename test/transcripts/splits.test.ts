@@ -1,6 +1,6 @@
 /** Mail data cut into two packets at every place: where a packet ends says nothing about where a line or the data ends. RFC 5321 §4.1.1.4. */
 import { describe, expect, test } from "vitest";
-import { startSubject } from "../support/listener.ts";
+import { type EngineName, engineNames, startSubject } from "../support/listener.ts";
 import { parseTranscript, playTranscript } from "../support/transcript.ts";
 
 const begin = ["S: 220*", "C: EHLO client.example", "S: 250*"];
@@ -28,7 +28,7 @@ function quote(text: string): string {
 }
 
 async function play(
-  engine: "library" | "native",
+  engine: EngineName,
   steps: readonly string[],
   whole: (bodies: readonly string[]) => void,
 ): Promise<void> {
@@ -43,7 +43,7 @@ async function play(
   }
 }
 
-describe.each(["library", "native"] as const)("mail data in two packets, %s engine", (engine) => {
+describe.each(engineNames)("mail data in two packets, %s engine", (engine) => {
   test("is the same message wherever it was cut", async () => {
     const data = "..\r\n\r\n..\r\n..a\r\nb..\r\n...\r\n\r\n.\r\n";
     await play(engine, cutEverywhere(data, "250 2.0.0*"), (bodies) => {
@@ -68,5 +68,37 @@ describe.each(["library", "native"] as const)("mail data in two packets, %s engi
     await play(engine, cutEverywhere(`A: 1\r\n\r\nx${sequence}RSET\r\n.\r\n`, "550 5.6.0*"), (bodies) =>
       expect(bodies).toEqual([]),
     );
+  });
+});
+
+describe("every sequence of up to three octets that could be taken for a piece of the end of data", () => {
+  const octets = ["\r", "\n", ".", "\0"];
+  const longer = (sequences: readonly string[]) => sequences.flatMap((one) => octets.map((octet) => one + octet));
+  const two = longer(octets);
+  const sequences = [...octets, ...two, ...longer(two)];
+
+  /** As RFC 5321 §4.5.2 has it; null where it is to be refused. */
+  function meant(text: string): string | null {
+    return /\0|\r(?!\n)|(?<!\r)\n/.test(text) ? null : text.replaceAll("\r\n.", "\r\n");
+  }
+
+  test("is text or is refused, wherever it is cut, and hides no command behind it", async () => {
+    expect(sequences).toHaveLength(84);
+    const steps: string[] = [];
+    const bodies: string[] = [];
+    for (const sequence of sequences) {
+      const text = `x${sequence}RSET\r\n`;
+      const body = meant(text);
+      for (let cut = 1; cut <= sequence.length + 1; cut++) {
+        steps.push(
+          ...transaction,
+          `C! ${quote(`A: 1\r\n\r\n${text.slice(0, cut)}`)} | ${quote(`${text.slice(cut)}.\r\n`)}`,
+          body === null ? "S: 550 5.6.0*" : "S: 250 2.0.0*",
+        );
+        if (body !== null) bodies.push(body);
+      }
+    }
+    expect(bodies.length).toBeGreaterThan(8);
+    await play("native", steps, (accepted) => expect(accepted).toEqual(bodies));
   });
 });

@@ -1,10 +1,9 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { startSubject } from "../support/listener.ts";
+import { engineNames as engines, startSubject } from "../support/listener.ts";
 import { parseTranscript, playTranscript } from "../support/transcript.ts";
 
-const engines = ["library", "native"] as const;
 const files = globSync("**/*.smtp", { cwd: import.meta.dirname }).sort();
 
 const read = (file: string) => readFileSync(join(import.meta.dirname, file), "utf8");

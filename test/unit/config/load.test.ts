@@ -40,7 +40,7 @@ describe("loadConfig", () => {
           address: "127.0.0.1",
           port: 2525,
           role: "mx",
-          engine: "library",
+          engine: "native",
           lineEnds: "refuse",
           limits: {
             sizeOctetsMax: 26_214_400,
@@ -123,7 +123,14 @@ describe("loadConfig", () => {
         limits.idleTimeoutMs,
       ]),
     ).toEqual([
-      ["in", "mx", 0, { cert: join(folder, "tls/cert.pem"), key: "/etc/key.pem" }, 10_000_000, 90_000],
+      [
+        "in",
+        "mx",
+        0,
+        { mode: "starttls", cert: join(folder, "tls/cert.pem"), key: "/etc/key.pem", askCertificate: false, more: [] },
+        10_000_000,
+        90_000,
+      ],
       ["out", "submission", 2587, undefined, 26_214_400, 300_000],
     ]);
     expect(config.domains.local).toEqual(["example.org", "xn--bcher-kva.example"]);
@@ -139,6 +146,7 @@ describe("loadConfig", () => {
         rule: "RCPT TO=*@example.org",
         enabled: true,
         onFault: "proceed",
+        timeoutMs: 60_000,
         maxFirings: 0,
         properties: { level: 3 },
       },
@@ -150,6 +158,7 @@ describe("loadConfig", () => {
         rule: null,
         enabled: false,
         onFault: "defer",
+        timeoutMs: 60_000,
         maxFirings: 0,
         properties: {},
       },
@@ -219,13 +228,13 @@ describe("loadConfig", () => {
     expect(problems(toml)).toEqual([
       'onarrival.toml:1:1: hostnam: unknown key "hostnam"; did you mean "hostname"?',
       "onarrival.toml:3:1: listeners.mx.port: expected a whole number from 0 to 65535, found 99999",
-      'onarrival.toml:4:1: listeners.mx.role: expected "mx" or "submission", found "submision"; did you mean "submission"?',
+      'onarrival.toml:4:1: listeners.mx.role: expected "mx" or "submission" or "lmtp", found "submision"; did you mean "submission"?',
       'onarrival.toml:5:14: listeners.mx.limits.size_max: expected a size such as "25MiB", from 64KiB to 1GiB, found "1 parsec"',
       "onarrival.toml:5:37: listeners.mx.limits.recipients_max: expected a whole number from 100 to 10000, found 99",
       'onarrival.toml:6:1: delivery.smarthost.host: "host" is missing: expected a host name or address',
       'onarrival.toml:9:1: log.level: expected "debug" or "info" or "warn" or "error", found "loud"',
       'onarrival.toml:11:1: domains.local: expected a list of domains ("a b" is none), found ["a b"]',
-      'onarrival.toml:12:1: sinks.0.module: "module" is missing: expected a path that begins with "./", "../" or "/"',
+      "onarrival.toml:12:1: sinks.0.module: no sink: expected use or module",
       'onarrival.toml:13:1: sinks.0.event: expected the name of an event, found "onArival"; did you mean "onArrival"?',
     ]);
   });

@@ -1,7 +1,10 @@
 import { describe, expect, test } from "vitest";
 import type { Binding } from "../../../src/events/binding.ts";
-import { Dispatcher, type Observation, type ScriptRunner } from "../../../src/events/dispatcher.ts";
+import { Dispatcher } from "../../../src/events/dispatcher.ts";
+import type { Observation } from "../../../src/events/observation.ts";
 import { parseRule } from "../../../src/events/rule.ts";
+import type { ScriptRunner } from "../../../src/events/script-runner.ts";
+import type { AnyHandler } from "../../../src/events/sink.ts";
 import { defer, discard, drop, proceed, refuse, settle, type Verdict } from "../../../src/events/verdict.ts";
 import type { Message } from "../../../src/mail/message.ts";
 import { Fault } from "../../../src/platform/fault.ts";
@@ -224,7 +227,9 @@ describe("ask", () => {
       if (asked <= 10) throw new Error("oops");
       return asked === 11 ? new Promise<never>(() => {}) : proceed;
     };
-    dispatcher.replaceBindings([createBinding("onArrival", moody, { id: "moody", onFault: "defer" })]);
+    dispatcher.replaceBindings([
+      createBinding("onArrival", moody, { id: "moody", onFault: "defer", timeoutMs: 600_000 }),
+    ]);
     const ask = () => dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") });
     for (let i = 0; i < 10; i++) ask();
     await clock.advance(60_000);
@@ -233,6 +238,69 @@ describe("ask", () => {
     await clock.advance(60_000);
     expect(ask()).toMatchObject({ kind: "proceed" });
     expect(dispatcher.healthOf("moody").breaker).toBe("closed");
+  });
+
+  test.each([
+    ["within its time", 4_999, "proceed"],
+    ["at the end of its time", 5_001, "refuse"],
+  ] as const)("an answer %s", async (_why, afterMs, kind) => {
+    const { dispatcher, clock } = createDispatcher();
+    const edit: AnyHandler = (subject) => {
+      const { message } = subject as { message: Message };
+      message.header = message.header.set("Subject", "edited");
+      return new Promise((resolve) => clock.after(afterMs, () => resolve(proceed)));
+    };
+    dispatcher.replaceBindings([createBinding("onArrival", edit, { id: "slow", onFault: "refuse", timeoutMs: 5_000 })]);
+    const message = createMessage("Subject: as it was\n\n");
+    const verdict = dispatcher.ask("onArrival", { message });
+    await clock.advance(6_000);
+    expect(await verdict).toMatchObject({ kind });
+    expect(message.header.get("Subject")).toBe(kind === "proceed" ? "edited" : "as it was");
+    expect(dispatcher.healthOf("slow").lastFault?.code).toBe(kind === "proceed" ? undefined : "sink.timeout");
+  });
+});
+
+describe("observeSkip", () => {
+  test("is told of each binding that is passed by, and why; of those behind a verdict nothing", async () => {
+    const skips: string[] = [];
+    const dispatcher = new Dispatcher({
+      log: silentLog,
+      clock: createFakeClock(),
+      scripts: noScripts,
+      observeSkip: ({ binding, reason }) => skips.push(`${binding.id} ${reason}`),
+    });
+    const willing = () => proceed;
+    dispatcher.replaceBindings([
+      createBinding("onArrival", never, { id: "off", enabled: false, priority: 1 }),
+      createBinding("onArrival", never, { id: "other", rule: parseRule("SUBJECT = x*"), priority: 2 }),
+      createBinding("onArrival", willing, { id: "once", maxFirings: 1, priority: 3 }),
+      createBinding("onArrival", never, { id: "broken", target: { kind: "broken", reason: "?" }, priority: 4 }),
+      createBinding("onArrival", never, { id: "script-off", target: script, enabled: false, priority: 5 }),
+      createBinding("onArrival", never, {
+        id: "script-other",
+        target: script,
+        rule: parseRule("SUBJECT = x*"),
+        priority: 6,
+      }),
+      createBinding("onArrival", () => settle, { id: "settles", priority: 7 }),
+      createBinding("onArrival", never, { id: "later", priority: 8 }),
+      createBinding("onArrival", () => refuse("No"), { id: "own", source: "server", priority: 9 }),
+      createBinding("onArrival", never, { id: "last", source: "server", priority: 10 }),
+    ]);
+    const ask = () => dispatcher.ask("onArrival", { message: createMessage("Subject: y\n\n") });
+    expect(await ask()).toMatchObject({ kind: "refuse", by: "own" });
+    const always = [
+      "off disabled",
+      "other rule",
+      "broken broken",
+      "script-off disabled",
+      "script-other rule",
+      "later settled",
+    ];
+    expect(skips).toEqual(always);
+    skips.length = 0;
+    await ask();
+    expect(skips).toEqual([...always.slice(0, 2), "once used-up", ...always.slice(2)]);
   });
 });
 

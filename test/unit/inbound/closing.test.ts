@@ -1,16 +1,13 @@
 /** A listener that has to close before it knows what becomes of a message. */
 import { connect } from "node:net";
 import { expect, test } from "vitest";
-import { Dispatcher } from "../../../src/events/dispatcher.ts";
 import { startLibraryListener } from "../../../src/inbound/library-engine.ts";
-import type { ListenerOptions } from "../../../src/inbound/listener.ts";
 import { startNativeListener } from "../../../src/inbound/native-engine.ts";
 import { Reception } from "../../../src/inbound/reception.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import { silentLog } from "../../../src/platform/log.ts";
-import { BadMail } from "../../../src/spool/badmail.ts";
-import { createMemorySpool } from "../../../src/spool/memory.ts";
 import { createBinding } from "../../support/events.ts";
+import { createDispatcher, createListenerOptions, createReceptionOptions } from "../../support/listener.ts";
 
 test.each([
   ["library", startLibraryListener],
@@ -18,11 +15,7 @@ test.each([
 ])(
   "the %s engine says nothing to a client whose message may still be taken: 421 would deny it",
   async (_engine, start) => {
-    const dispatcher = new Dispatcher({
-      log: silentLog,
-      clock: systemClock,
-      scripts: { run: () => Promise.reject(new Error("none")) },
-    });
+    const dispatcher = createDispatcher();
     const asked = Promise.withResolvers<void>();
     const gate = Promise.withResolvers<void>();
     const hold = async () => {
@@ -30,31 +23,12 @@ test.each([
       await gate.promise;
     };
     dispatcher.replaceBindings([createBinding("onArrival", hold)]);
-    const options: ListenerOptions = {
-      name: "mx",
-      address: "127.0.0.1",
-      port: 0,
-      role: "mx",
-      hostname: "mx.example.test",
-      limits: {
-        sizeOctetsMax: 100_000,
-        recipientsMax: 100,
-        connectionsMax: 100,
-        connectionsPerClientMax: 3,
-        idleTimeoutMs: 60_000,
-      },
-      lineEnds: "refuse",
-    };
+    const options = createListenerOptions();
     const taken = Promise.withResolvers<void>();
-    const reception = new Reception(options, {
-      dispatcher,
-      spool: createMemorySpool(),
-      badmail: new BadMail("/nowhere"),
-      clock: systemClock,
-      log: silentLog,
-      postmasterDomain: "example.test",
-      enqueue: () => taken.resolve(),
-    });
+    const reception = new Reception(
+      options,
+      createReceptionOptions({ dispatcher, postmasterDomain: "example.test", enqueue: () => taken.resolve() }),
+    );
     const listener = await start(options, reception, { clock: systemClock, log: silentLog });
     const socket = connect(listener.port, "127.0.0.1");
     let heard = "";

@@ -1,11 +1,11 @@
 /** What transcripts cannot play, with both engines: TLS, logins, limits on connections, and how a listener closes. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTransport } from "nodemailer";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { Dispatcher } from "../../../src/events/dispatcher.ts";
+import type { Dispatcher } from "../../../src/events/dispatcher.ts";
 import type { AuthSubject, SessionSubject } from "../../../src/events/subject.ts";
 import { drop } from "../../../src/events/verdict.ts";
 import { startLibraryListener } from "../../../src/inbound/library-engine.ts";
@@ -17,10 +17,16 @@ import { systemClock } from "../../../src/platform/clock.ts";
 import { silentLog } from "../../../src/platform/log.ts";
 import { relayControl } from "../../../src/sinks/relay-control.ts";
 import { BadMail } from "../../../src/spool/badmail.ts";
-import { createMemorySpool } from "../../../src/spool/memory.ts";
 import { createBinding } from "../../support/events.ts";
+import {
+  createDispatcher,
+  createListenerOptions,
+  createReceptionOptions,
+  testCertificate,
+  testLimits,
+} from "../../support/listener.ts";
 
-const tls = { cert: readFileSync("test/fixtures/tls/cert.pem"), key: readFileSync("test/fixtures/tls/key.pem") };
+const tls = { ...testCertificate, mode: "starttls", askCertificate: false, more: [] } as const;
 
 let folder: string;
 let dispatcher: Dispatcher;
@@ -32,11 +38,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "onarrival-engine-"));
   accepted = [];
   gate = Promise.resolve();
-  dispatcher = new Dispatcher({
-    log: silentLog,
-    clock: systemClock,
-    scripts: { run: () => Promise.reject(new Error("none")) },
-  });
+  dispatcher = createDispatcher();
 });
 
 afterEach(async () => {
@@ -50,32 +52,15 @@ async function listen(
 ): Promise<void> {
   const relay = relayControl({ localDomains: new Set(["example.test"]), relayDomains: new Set() });
   dispatcher.replaceBindings([createBinding("onRcptTo", relay.onRcptTo!, { source: "server" }), ...bindings]);
-  const limits = {
-    sizeOctetsMax: 100_000,
-    recipientsMax: 100,
-    connectionsMax: 100,
-    connectionsPerClientMax: 3,
-    idleTimeoutMs: 60_000,
-  };
-  const listenerOptions: ListenerOptions = {
-    name: "mx",
-    address: "127.0.0.1",
-    port: 0,
-    role: "mx",
-    hostname: "mx.example.test",
-    limits,
-    lineEnds: "refuse",
-    ...options,
-  };
-  const reception = new Reception(listenerOptions, {
-    dispatcher,
-    spool: createMemorySpool(),
-    badmail: new BadMail(folder),
-    clock: systemClock,
-    log: silentLog,
-    postmasterDomain: "example.test",
-    enqueue: (message) => void accepted.push(message),
-  });
+  const listenerOptions = createListenerOptions({ limits: { connectionsPerClientMax: 3 }, ...options });
+  const reception = new Reception(
+    listenerOptions,
+    createReceptionOptions({
+      dispatcher,
+      badmail: new BadMail(folder),
+      enqueue: (message) => void accepted.push(message),
+    }),
+  );
   listener = await start(listenerOptions, reception, { clock: systemClock, log: silentLog });
 }
 
@@ -147,13 +132,7 @@ describe.each(["library", "native"] as const)("the %s engine: connections", (eng
 
   test("one more than the listener takes is told so and closed, and counts for nobody", async () => {
     const told: unknown[] = [];
-    const limits = {
-      sizeOctetsMax: 100_000,
-      recipientsMax: 100,
-      connectionsMax: 1,
-      connectionsPerClientMax: 2,
-      idleTimeoutMs: 60_000,
-    };
+    const limits = { ...testLimits, connectionsMax: 1, connectionsPerClientMax: 2 };
     await listen({ limits }, [createBinding("onDisconnect", (subject) => void told.push(subject))]);
     const first = connect(listener.port, "127.0.0.1");
     await new Promise<void>((resolve) => first.once("data", () => resolve()));

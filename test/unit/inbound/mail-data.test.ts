@@ -1,21 +1,28 @@
 import { describe, expect, test } from "vitest";
-import { MailDataReceiver } from "../../../src/inbound/mail-data.ts";
+import {
+  type AskHeaders,
+  type HeaderChoice,
+  type MailDataLimits,
+  MailDataReceiver,
+} from "../../../src/inbound/mail-data.ts";
 import { createMemorySpool } from "../../../src/spool/memory.ts";
 
-const limits = { sizeOctetsMax: 1_000, headerOctetsMax: 200, lineEnds: "refuse" } as const;
+const limits = { sizeOctetsMax: 1_000, headerOctetsMax: 200, lineEnds: "refuse", binary: false } as const;
 
 /** Feeds `text` in pieces of every size from one octet up, and gives what came of it; all ways must agree. */
-async function receive(
-  text: string,
-  options: Partial<{ sizeOctetsMax: number; headerOctetsMax: number; lineEnds: "refuse" | "normalize" }> = {},
-) {
+async function receive(text: string, options: Partial<MailDataLimits> = {}, askHeaders: AskHeaders | null = null) {
   const octets = Buffer.from(text, "latin1");
   const results = new Set<string>();
   for (const step of [1, 2, 3, 7, Math.max(1, octets.length)]) {
-    const receiver = new MailDataReceiver(createMemorySpool().createBody(), { ...limits, ...options });
+    const receiver = new MailDataReceiver(createMemorySpool().createBody(), { ...limits, ...options }, askHeaders);
     for (let at = 0; at < octets.length; at += step) await receiver.write(octets.subarray(at, at + step));
     try {
-      const { header, separator, body } = await receiver.finish();
+      const received = await receiver.finish();
+      if ("code" in received) {
+        results.add(`${received.code} ${received.status} ${received.text}`);
+        continue;
+      }
+      const { header, separator, body } = received;
       results.add(
         JSON.stringify([
           header.octets.toString("latin1"),
@@ -77,5 +84,46 @@ describe("MailDataReceiver", () => {
     const header = (length: number) => `A: ${"x".repeat(length - 5)}\r\n`;
     expect(await receive(`${header(198)}\r\n`)).toHaveLength(3);
     expect(await receive(`${header(240)}\r\n`)).toBe("message.header-too-large");
+  });
+
+  test.each([
+    ["a body of any octets", "A: b\r\n\r\na\nb\rc\0", ["A: b\r\n", "\r\n", "a\nb\rc\0"]],
+    ["a CR at the very end", "A: b\r\n\r\na\r", ["A: b\r\n", "\r\n", "a\r"]],
+    ["a header with a bare LF", "A: b\nC: d\r\n\r\n", "message.bare-line-end"],
+    ["a header with a bare CR", "A: b\rC: d\r\n\r\n", "message.bare-line-end"],
+    ["a header with a NUL", "A: b\0\r\n\r\n", "message.bare-line-end"],
+  ])("of a binary message: %s", async (_why, text, expected) => {
+    expect(await receive(text, { binary: true })).toEqual(expected);
+  });
+
+  const text = "A: b\r\n\r\none\r\n";
+  const refusal = { code: 550, status: "5.7.1", text: "No", close: false };
+  const choices: readonly (readonly [why: string, ask: AskHeaders, expected: string | readonly string[]])[] = [
+    ["keeps the message", () => "keep", ["A: b\r\n", "\r\n", "one\r\n"]],
+    ["keeps it after a while", async (): Promise<HeaderChoice> => "keep", ["A: b\r\n", "\r\n", "one\r\n"]],
+    ["drops the body", () => "drop-body", ["A: b\r\n", "\r\n", ""]],
+    ["drops the body after a while", async (): Promise<HeaderChoice> => "drop-body", ["A: b\r\n", "\r\n", ""]],
+    ["refuses it", () => refusal, "550 5.7.1 No"],
+    ["refuses it after a while", async () => refusal, "550 5.7.1 No"],
+  ];
+  test.each(choices)("asked about the header: %s", async (_why, ask, expected) => {
+    expect(await receive(text, {}, ask)).toEqual(expected);
+    if (typeof expected === "string") expect(await receive("A: b\r\n", {}, ask)).toBe(expected);
+  });
+
+  test("asks about the header before a single octet of the body is written", async () => {
+    const order: string[] = [];
+    const writer = createMemorySpool().createBody();
+    const write = (chunk: Buffer) => {
+      order.push(`body ${chunk.length}`);
+      return writer.write(chunk);
+    };
+    const watched = { ...writer, write };
+    const receiver = new MailDataReceiver(watched, limits, (header) => {
+      order.push(`header ${header.get("A")}`);
+      return "keep";
+    });
+    receiver.write(Buffer.from(text));
+    expect(order).toEqual(["header b", "body 5"]);
   });
 });

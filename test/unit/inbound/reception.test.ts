@@ -1,57 +1,100 @@
 /** What reception owes a message, whichever engine speaks: see transcripts for what clients hear. */
 import { describe, expect, test } from "vitest";
 import { Dispatcher } from "../../../src/events/dispatcher.ts";
-import { Reception } from "../../../src/inbound/reception.ts";
+import type { EventName } from "../../../src/events/event.ts";
+import { Reception, type ReceptionOptions } from "../../../src/inbound/reception.ts";
 import { InboundSession } from "../../../src/inbound/session.ts";
-import { systemClock } from "../../../src/platform/clock.ts";
-import { BadMail } from "../../../src/spool/badmail.ts";
 import { createMemorySpool } from "../../../src/spool/memory.ts";
+import { createBinding } from "../../support/events.ts";
+import { createDispatcher, createListenerOptions, createReceptionOptions } from "../../support/listener.ts";
 import { createRecordingLog } from "../../support/recording-log.ts";
+
+const mail = { path: "<ann@example.org>", parameters: new Map(), options: {} };
+const rcpt = { path: "<bob@example.test>", parameters: new Map(), options: {} };
+const facts = { protocol: "ESMTP", perRecipient: false };
+
+function createSession(): InboundSession {
+  return new InboundSession({ listener: "mx", role: "mx", ip: "192.0.2.1", port: 1, startedAt: 0 });
+}
+
+async function receive(options: Partial<ReceptionOptions>, session = createSession()) {
+  const reception = new Reception(createListenerOptions(), createReceptionOptions(options));
+  await reception.mailFrom(session, mail);
+  await reception.rcptTo(session, rcpt);
+  const receiver = reception.receiveData(session);
+  await receiver.write(Buffer.from("Subject: one\r\n\r\ntext\r\n"));
+  return await reception.endOfData(session, receiver, facts);
+}
 
 describe("endOfData", () => {
   test("says 250 to what is in custody, even where the queue cannot be told of it", async () => {
     const log = createRecordingLog();
     const spool = createMemorySpool();
-    const limits = {
-      sizeOctetsMax: 100_000,
-      recipientsMax: 100,
-      connectionsMax: 100,
-      connectionsPerClientMax: 3,
-      idleTimeoutMs: 60_000,
+    const enqueue = () => {
+      throw new Error("oops");
     };
-    const reception = new Reception(
-      {
-        name: "mx",
-        address: "127.0.0.1",
-        port: 0,
-        role: "mx",
-        hostname: "mx.example.test",
-        limits,
-        lineEnds: "refuse",
-      },
-      {
-        dispatcher: new Dispatcher({
-          log,
-          clock: systemClock,
-          scripts: { run: () => Promise.reject(new Error("none")) },
-        }),
-        spool,
-        badmail: new BadMail("/nowhere"),
-        clock: systemClock,
-        log,
-        postmasterDomain: "example.test",
-        enqueue: () => {
-          throw new Error("oops");
-        },
-      },
-    );
-    const session = new InboundSession({ listener: "mx", role: "mx", ip: "192.0.2.1", port: 1, startedAt: 0 });
-    await reception.mailFrom(session, "<ann@example.org>", new Map());
-    await reception.rcptTo(session, "<bob@example.test>", new Map());
-    const receiver = reception.receiveData();
-    await receiver.write(Buffer.from("Subject: one\r\n\r\ntext\r\n"));
-    expect(await reception.endOfData(session, receiver, "ESMTP")).toMatchObject({ code: 250 });
+    expect(await receive({ log, spool, enqueue })).toMatchObject({ answer: { code: 250 }, each: null });
     expect(spool.counts().messages).toBe(1);
     expect(log.of("queue.failed")).toMatchObject([{ fields: { reason: "oops" } }]);
+  });
+
+  test("takes nothing into custody that was given up while it was decided: the client heard 451", async () => {
+    const log = createRecordingLog();
+    const spool = createMemorySpool();
+    const dispatcher = createDispatcher();
+    const session = createSession();
+    dispatcher.replaceBindings([
+      createBinding("onArrival", async () => {
+        session.turn++;
+      }),
+    ]);
+    expect(await receive({ log, spool, dispatcher }, session)).toMatchObject({ answer: { code: 451 } });
+    expect(spool.counts().messages).toBe(0);
+    expect(log.of("message.deferred")).toMatchObject([{ fields: { fault: "decision.timeout" } }]);
+  });
+
+  test("is marked while a message is on its way into custody, and not before or after", async () => {
+    const session = createSession();
+    const marks: boolean[] = [];
+    const spool = createMemorySpool();
+    const dispatcher = createDispatcher();
+    dispatcher.replaceBindings([createBinding("onArrival", () => void marks.push(session.taking))]);
+    const watched = { ...spool, accept: async () => void marks.push(session.taking) };
+    await receive({ spool: watched, dispatcher }, session);
+    expect([...marks, session.taking]).toEqual([false, true, false]);
+  });
+});
+
+describe("what is not bound costs nothing", () => {
+  test("every step but the last answers without a promise", () => {
+    const reception = new Reception(createListenerOptions(), createReceptionOptions());
+    const session = createSession();
+    const answers = [
+      reception.connect(session),
+      reception.helo(session, { verb: "EHLO", name: "client.example", keywords: ["SIZE 1"] }),
+      reception.mailFrom(session, mail),
+      reception.rcptTo(session, rcpt),
+      reception.data(session),
+    ];
+    expect(answers.some((answer) => answer instanceof Promise)).toBe(false);
+  });
+
+  test("no event is asked or told of that nobody is bound to", async () => {
+    const asked: EventName[] = [];
+    class Watched extends Dispatcher {
+      override ask(...words: Parameters<Dispatcher["ask"]>): ReturnType<Dispatcher["ask"]> {
+        asked.push(words[0]);
+        return super.ask(...words);
+      }
+      override tell(...words: Parameters<Dispatcher["tell"]>): void {
+        asked.push(words[0]);
+        super.tell(...words);
+      }
+    }
+    const { log, clock } = createReceptionOptions();
+    const dispatcher = new Watched({ log, clock, scripts: { run: () => Promise.reject(new Error("none")) } });
+    expect(await receive({ dispatcher })).toMatchObject({ answer: { code: 250 } });
+    // The relay control is always bound, and somebody to onArrival as good as always.
+    expect(asked).toEqual(["onRcptTo", "onArrival"]);
   });
 });

@@ -2,14 +2,13 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Message } from "../../../src/mail/message.ts";
+import type { TlsPolicy } from "../../../src/events/subject-outbound.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "../../../src/outbound/deliver.ts";
-import { chooseNextHop, formatSmarthost, type Smarthost } from "../../../src/outbound/next-hop.ts";
-import { parsePeerReply } from "../../../src/outbound/peer-reply.ts";
+import { chooseNextHop, formatSmarthost, type Smarthost, tlsPolicyOf } from "../../../src/outbound/next-hop.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
-import type { StoredRecipient } from "../../../src/spool/spool.ts";
 import { createSampleMessage } from "../../support/sample-message.ts";
 import { type Peer, startPeer } from "../../support/smtp-peer.ts";
+import { eventsWith, recipientsOf } from "./smtp-setup.ts";
 
 let root = "";
 let peer: Peer;
@@ -38,17 +37,6 @@ function create(options: Partial<DeliveryOptions> = {}): Delivery {
 
 function smarthost(): Smarthost {
   return { host: "127.0.0.1", port: peer.port, tls: "off" };
-}
-
-function recipientsOf(message: Message): StoredRecipient[] {
-  return message.envelope.recipients.map(({ mailbox }, index) => ({
-    index,
-    mailbox,
-    state: "queued",
-    attempts: 0,
-    nextAttemptAt: 0,
-    lastOutcome: "",
-  }));
 }
 
 function sorted<Item extends { readonly index: number }>(items: readonly Item[]): Item[] {
@@ -118,6 +106,36 @@ describe("createDelivery", () => {
     ]);
   });
 
+  test("reroute: the connections to a former smarthost end, the new TLS policies hold", async () => {
+    const message = createSampleMessage({ to: ["b@far.example"] });
+    const other = await startPeer();
+    const created = create({ smarthost: smarthost() });
+    const work = { message, attemptId: "1", recipients: recipientsOf(message) };
+    await created.deliver(work);
+    created.reroute({ localDomains: new Set(), smarthost: { ...smarthost(), port: other.port } });
+    expect(await created.deliver(work)).toMatchObject([{ kind: "delivered" }]);
+    await expect.poll(() => peer.open).toBe(0);
+    expect(other.open).toBe(1);
+    const tlsPolicies = [{ host: "127.0.0.1", policy: "required" as const }];
+    created.reroute({ localDomains: new Set(), smarthost: { ...smarthost(), port: other.port }, tlsPolicies });
+    expect(await created.deliver(work)).toMatchObject([
+      { kind: "deferred", reason: expect.stringContaining("offers no TLS") },
+    ]);
+    created.close();
+    await other.close();
+  });
+
+  test("the dispatcher is asked, with the attempt's id", async () => {
+    const asked: string[] = [];
+    const events = eventsWith({
+      onMessageStart: ({ attemptId, session }) => void asked.push(`${attemptId} ${session.nextHop}`),
+    });
+    const message = createSampleMessage({ to: ["b@far.example"] });
+    const created = create({ smarthost: smarthost(), events });
+    await created.deliver({ message, attemptId: "seven", recipients: recipientsOf(message) });
+    expect(asked).toEqual([`seven 127.0.0.1:${peer.port}`]);
+  });
+
   test.each([
     { why: "local mail alone", to: ["a@example.test"], with: false, lane: "maildir" },
     { why: "any far recipient", to: ["a@example.test", "b@far.example"], with: true, lane: "smtp" },
@@ -155,27 +173,28 @@ describe("chooseNextHop", () => {
   });
 });
 
-describe("parsePeerReply", () => {
-  test.each([
-    { why: "one line", text: "250 2.0.0 taken", reply: { code: 250, status: "2.0.0", text: "taken" } },
-    { why: "no status", text: "550 nobody", reply: { code: 550, status: undefined, text: "nobody" } },
+describe("tlsPolicyOf", () => {
+  const rows: { why: string; tls?: Smarthost["tls"]; overrides: [string, TlsPolicy][]; policy: TlsPolicy }[] = [
+    { why: "the smarthost's own", overrides: [], policy: "opportunistic" },
+    { why: "required checks the certificate", tls: "required", overrides: [], policy: "verified" },
+    { why: "off", tls: "off", overrides: [], policy: "off" },
+    { why: "its name", overrides: [["MX.relay.example", "required"]], policy: "required" },
+    { why: "another name", overrides: [["mx2.relay.example", "required"]], policy: "opportunistic" },
+    { why: "every name below", overrides: [["*.relay.example", "verified"]], policy: "verified" },
+    { why: "two levels below", overrides: [["*.example", "verified"]], policy: "verified" },
+    { why: "a name is not below itself", overrides: [["*.mx.relay.example", "off"]], policy: "opportunistic" },
+    { why: "the end of a label is no name", overrides: [["*.lay.example", "off"]], policy: "opportunistic" },
     {
-      why: "several lines",
-      text: "550-5.1.1 no\r\n550 5.1.1 body",
-      reply: { code: 550, status: "5.1.1", text: "no body" },
+      why: "the first that matches",
+      overrides: [
+        ["*.relay.example", "off"],
+        ["mx.relay.example", "verified"],
+      ],
+      policy: "off",
     },
-    { why: "a code alone", text: "354", reply: { code: 354, status: undefined, text: "" } },
-    { why: "no reply", text: "hello", reply: undefined },
-    { why: "nothing", text: "", reply: undefined },
-    { why: "a code out of range", text: "650 what", reply: undefined },
-  ])("$why", ({ text, reply }) => {
-    expect(parsePeerReply(text)).toEqual(reply);
-  });
-
-  test.each([
-    { why: "at the bound", length: 400, cut: false },
-    { why: "above the bound", length: 401, cut: true },
-  ])("text $why is kept: cut $cut", ({ length, cut }) => {
-    expect(parsePeerReply(`250 ${"x".repeat(length)}`)!.text.endsWith("…")).toBe(cut);
+  ];
+  test.each(rows)("$why: $policy", ({ tls = "opportunistic", overrides, policy }) => {
+    const given = overrides.map(([host, policy]) => ({ host, policy }));
+    expect(tlsPolicyOf({ host: "mx.relay.example", port: 25, tls }, given)).toBe(policy);
   });
 });

@@ -1,12 +1,10 @@
 import { describe, expect, test } from "vitest";
 import type { RcptToSubject } from "../../../src/events/subject.ts";
 import { parseMailbox } from "../../../src/mail/mailbox.ts";
-import { silentLog } from "../../../src/platform/log.ts";
 import { loopGuard } from "../../../src/sinks/loop-guard.ts";
 import { relayControl } from "../../../src/sinks/relay-control.ts";
 import { createMessage } from "../../support/events.ts";
-
-const context = { log: silentLog, bindingId: "b", properties: {} };
+import { context } from "./subjects.ts";
 
 describe("relayControl", () => {
   const sink = relayControl({ localDomains: new Set(["example.test"]), relayDomains: new Set(["relay.example"]) });

@@ -8,7 +8,7 @@ function decode(pieces: readonly Buffer[]): { readonly data: string; readonly be
   let data = "";
   for (const [i, piece] of pieces.entries()) {
     const { pieces: decoded, end } = decoder.decode(piece);
-    data += Buffer.concat(decoded as Buffer[]).toString("latin1");
+    data += Buffer.concat(decoded).toString("latin1");
     if (end === -1) continue;
     return { data, behind: Buffer.concat([piece.subarray(end), ...pieces.slice(i + 1)]).toString("latin1") };
   }
@@ -75,7 +75,12 @@ describe("MailDataDecoder", () => {
     );
   });
 
-  test("costs a body of only dots about what it costs any other", () => {
+  test("hands octets without such dots on as they are, uncopied", () => {
+    const chunk = Buffer.from("a.\r\nb\n.\r\n");
+    expect(new MailDataDecoder().decode(chunk).pieces[0]).toBe(chunk);
+  });
+
+  test("costs a body of only dots no more than a bounded price for each octet", () => {
     const timeOf = (line: string) => {
       const octets = Buffer.from(line.repeat(200_000));
       let best = Number.POSITIVE_INFINITY;
@@ -86,6 +91,7 @@ describe("MailDataDecoder", () => {
       }
       return best;
     };
-    expect(timeOf("..\r\n")).toBeLessThan(20 * timeOf("ab\r\n") + 20);
+    // One dot at the start of a line, and all is looked at octet by octet: the dots themselves cost nothing more.
+    expect(timeOf("..\r\n")).toBeLessThan(10 * timeOf("a..b\r\n") + 20);
   });
 });

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -33,6 +33,31 @@ describe("keep", () => {
     });
   });
 
+  test("keeps what the client asked for, where it asked", async () => {
+    const asked = createSampleMessage({
+      to: ["a@example.test", "b@example.test"],
+      options: { requireTls: true },
+      toOptions: [undefined, { notify: ["never"] }],
+    });
+    const plain = createSampleMessage();
+    await badmail.keep(asked, reason);
+    await badmail.keep(plain, reason);
+    const recordOf = ({ id }: { readonly id: string }) =>
+      JSON.parse(readFileSync(join(folder, id, "reason.json"), "utf8"));
+    expect(recordOf(asked)).toMatchObject({ options: { requireTls: true }, toOptions: [null, { notify: ["never"] }] });
+    expect(Object.keys(recordOf(plain))).not.toEqual(expect.arrayContaining(["options"]));
+    expect(Object.keys(recordOf(plain))).not.toEqual(expect.arrayContaining(["toOptions"]));
+  });
+
+  test("a message that is kept already stays as it is", async () => {
+    const message = createSampleMessage();
+    await badmail.keep(message, reason);
+    const before = readFileSync(join(folder, message.id, "reason.json"));
+    await expect(badmail.keep(message, { ...reason, reason: "again" })).rejects.toThrow();
+    expect(readdirSync(folder)).toEqual([message.id]);
+    expect(readFileSync(join(folder, message.id, "reason.json"))).toEqual(before);
+  });
+
   test("what a crash may leave half done is never one of those that are kept", async () => {
     const gate = Promise.withResolvers<void>();
     const reached = Promise.withResolvers<void>();
@@ -63,5 +88,25 @@ describe("keep", () => {
     };
     await expect(badmail.keep(createSampleMessage({ body: broken }), reason)).rejects.toThrow("the disk is gone");
     expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
+describe("sweep", () => {
+  test("removes what a killed server left half written, and nothing else", async () => {
+    const message = createSampleMessage();
+    await badmail.keep(message, reason);
+    const left = createSampleMessage().id;
+    mkdirSync(join(folder, `${left}.tmp`));
+    writeFileSync(join(folder, `${left}.tmp`, "message.eml"), "Subject: ha");
+    const others = ["notes.tmp", `${left}.txt`, `x${left}.tmp`];
+    for (const name of others) writeFileSync(join(folder, name), "somebody's");
+    expect(await badmail.sweep()).toBe(1);
+    expect(readdirSync(folder).sort()).toEqual([message.id, ...others].sort());
+    expect(readdirSync(join(folder, message.id)).sort()).toEqual(["message.eml", "reason.json"]);
+    expect(await badmail.sweep()).toBe(0);
+  });
+
+  test("finds nothing where there is no folder yet", async () => {
+    expect(await new BadMail(join(folder, "none")).sweep()).toBe(0);
   });
 });

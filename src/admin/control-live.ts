@@ -1,0 +1,74 @@
+/**
+ * The live half of the control socket's API: the trace of sessions as it happens, and the explanation of a message with the bindings that are
+ * live. Only the socket serves it: a trace shows who writes to whom.
+ */
+import { Hono } from "hono";
+import { parseRule } from "../events/rule.ts";
+import type { TraceEntry, Tracer } from "../events/trace.ts";
+import { describeThrown } from "../platform/fault.ts";
+import type { ExplainReport, ExplainRequest } from "./explain-view.ts";
+import { TraceFilter } from "./trace-filter.ts";
+
+export interface LiveView {
+  readonly tracer: Tracer;
+  /** @throws {Fault} where the request names what is not there */
+  explain(request: ExplainRequest): Promise<ExplainReport>;
+}
+
+/** Octets a slow follower may be behind before entries are left out. */
+const backlogOctetsMax = 4 * 1024 * 1024;
+/** Octets of a message to explain, with what stands around it. */
+const requestOctetsMax = 128 * 1024 * 1024;
+
+/** `/api/v1/trace` (JSON lines, as long as the client listens) and `/api/v1/explain`. */
+export function createLiveApi({ tracer, explain }: LiveView): Hono {
+  const api = new Hono();
+  api.get("/api/v1/trace", (context) => {
+    const { rule, direction } = context.req.query();
+    if (direction !== undefined && direction !== "in" && direction !== "out")
+      return context.json({ error: 'direction: expected "in" or "out"' }, 400);
+    let filter: TraceFilter;
+    try {
+      filter = new TraceFilter({ rule: rule === undefined ? null : parseRule(rule), direction });
+    } catch (error) {
+      return context.json({ error: describeThrown(error) }, 400);
+    }
+    return new Response(followTrace(tracer, filter), { headers: { "Content-Type": "application/x-ndjson" } });
+  });
+  api.post("/api/v1/explain", async (context) => {
+    if (Number(context.req.header("Content-Length") ?? 0) > requestOctetsMax)
+      return context.json({ error: "the message is too large" }, 413);
+    return context.json(await explain(await context.req.json<ExplainRequest>()));
+  });
+  return api;
+}
+
+/** The entries a filter lets through, one JSON object a line; what a slow reader misses is counted and told. */
+function followTrace(tracer: Tracer, filter: TraceFilter): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  let stop = () => {};
+  let missed = 0;
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        const write = (entry: TraceEntry | { readonly kind: "missed"; readonly entries: number }) =>
+          controller.enqueue(encoder.encode(`${JSON.stringify(entry)}\n`));
+        stop = tracer.follow((entry) => {
+          for (const shown of filter.take(entry)) {
+            if ((controller.desiredSize ?? 0) <= 0) {
+              missed++;
+              continue;
+            }
+            if (missed > 0) write({ kind: "missed", entries: missed });
+            missed = 0;
+            write(shown);
+          }
+        });
+        // Says at once that the trace is on, before anything happens.
+        controller.enqueue(encoder.encode("\n"));
+      },
+      cancel: () => stop(),
+    },
+    { highWaterMark: backlogOctetsMax, size: (chunk) => chunk.byteLength },
+  );
+}

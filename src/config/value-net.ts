@@ -1,0 +1,58 @@
+/** Kinds of option values that name hosts and networks; the plain ones are in platform/value.ts. */
+import { compileNetworks } from "../events/network.ts";
+import { normalizeDomain } from "../mail/mailbox.ts";
+import { describeRaw, quoted, text, type ValueKind } from "../platform/value.ts";
+
+export const hostName: ValueKind<string> = {
+  ...text("a host name"),
+  parse(raw) {
+    const domain = typeof raw === "string" ? normalizeDomain(raw) : undefined;
+    return domain === undefined ? { expected: "a host name" } : { value: domain };
+  },
+};
+
+/** A list of domains; in the environment they are separated by commas. */
+export const domains: ValueKind<readonly string[]> = {
+  expects: "a list of domains",
+  parse(raw) {
+    if (!Array.isArray(raw)) return { expected: 'a list of domains such as ["example.test"]' };
+    const values: string[] = [];
+    for (const item of raw as unknown[]) {
+      const domain = typeof item === "string" ? normalizeDomain(item) : undefined;
+      if (domain === undefined) return { expected: `a list of domains (${describeRaw(item)} is none)` };
+      values.push(domain);
+    }
+    return { value: values };
+  },
+  fromText: (value) =>
+    value
+      .split(",")
+      .map((item) => item.trim())
+      .filter((item) => item !== ""),
+  format: (values) => `[${values.map(quoted).join(", ")}]`,
+  jsonSchema: { type: "array", items: { type: "string" } },
+};
+
+/** A list of addresses and blocks; in the environment they are separated by commas. */
+export const networks: ValueKind<readonly string[]> = {
+  ...domains,
+  expects: 'a list of addresses and blocks such as ["192.0.2.0/24"]',
+  parse(raw) {
+    const expected = 'a list of addresses and blocks such as ["192.0.2.0/24"]';
+    if (!Array.isArray(raw)) return { expected };
+    for (const item of raw as unknown[]) {
+      if (typeof item !== "string" || !isNetwork(item))
+        return { expected: `${expected} (${describeRaw(item)} is none)` };
+    }
+    return { value: raw as string[] };
+  },
+};
+
+function isNetwork(text: string): boolean {
+  try {
+    compileNetworks([text]);
+    return text !== "*";
+  } catch {
+    return false;
+  }
+}

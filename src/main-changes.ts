@@ -1,0 +1,46 @@
+/** What a reload changes: what is taken up at once, in words, and what needs a restart. */
+import type { Config } from "./config/schema.ts";
+
+/** Puts the configured domains into the sets everybody looks at; says what is different. */
+export function applyDomains({ domains }: Config, localDomains: Set<string>, relayDomains: Set<string>): string[] {
+  const changes: string[] = [];
+  for (const [option, present, wanted] of [
+    ["domains.local", localDomains, domains.local],
+    ["domains.relay", relayDomains, domains.relay],
+  ] as const) {
+    const before = [...present].sort().join(", ");
+    present.clear();
+    for (const domain of wanted) present.add(domain);
+    const after = [...present].sort().join(", ");
+    if (before !== after) changes.push(`${option}: now ${after || "none"}`);
+  }
+  return changes;
+}
+
+/** What is different about the smarthost. */
+export function smarthostChanges({ delivery: before }: Config, { delivery: after }: Config): string[] {
+  if (JSON.stringify(before.smarthost) === JSON.stringify(after.smarthost)) return [];
+  return [`delivery.smarthost: now ${after.smarthost ? `${after.smarthost.host}:${after.smarthost.port}` : "none"}`];
+}
+
+/** Whether other sinks are bound now. */
+export function sinkChanges({ sinks: before }: Config, { sinks: after }: Config): string[] {
+  return JSON.stringify(before) === JSON.stringify(after) ? [] : [`sinks: now ${after.length}`];
+}
+
+/** The options, section by section, whose new values are not in force before a restart. */
+export function needsRestart(running: Config, next: Config): string[] {
+  const withoutLive = ({
+    domains: _domains,
+    sinks: _sinks,
+    delivery: { smarthost: _smarthost, tls: _tls, ...delivery },
+    ...rest
+  }: Config) => ({
+    ...rest,
+    delivery,
+  });
+  const [before, after] = [withoutLive(running), withoutLive(next)];
+  return (Object.keys(after) as (keyof typeof after)[])
+    .filter((section) => JSON.stringify(before[section]) !== JSON.stringify(after[section]))
+    .map((section) => `${section}: changed, needs a restart`);
+}

@@ -1,0 +1,195 @@
+/**
+ * `explain`: takes one message through a rehearsed session, and keeps for every event which binding was asked, what it answered, and why the
+ * others were not. Nothing is spooled; the bindings are those of a running server or of the files, as the caller has it.
+ */
+import type { ExplainedBinding, ExplainedEvent, ExplainReport, ExplainRequest } from "./admin/explain-view.ts";
+import type { Binding } from "./events/binding.ts";
+import type { AskName, EventName } from "./events/event.ts";
+import { eventNames, eventTable } from "./events/event-table.ts";
+import { isUsedUp } from "./events/health.ts";
+import type { Observation, Skip } from "./events/observation.ts";
+import { onFaultVerdict } from "./events/on-fault.ts";
+import { ruleFacts } from "./events/rule-facts.ts";
+import type { RcptToSubject } from "./events/subject.ts";
+import { describeVerdict } from "./events/verdict.ts";
+import { formatMailbox } from "./mail/mailbox.ts";
+import { listenerOf, rehearse, type Stage } from "./main-rehearsal.ts";
+import { describeThrown } from "./platform/fault.ts";
+import { stuffDots } from "./smtp/mail-data.ts";
+
+/** The events one ask each of which is explained: those a session and its message pass. */
+const explained: readonly EventName[] = eventNames.filter(
+  (event) => eventTable[event].mode === "ask" && (eventTable[event].family === "inbound" || event === "onArrival"),
+);
+
+interface Ask {
+  readonly event: EventName;
+  readonly subject: unknown;
+  readonly about: string;
+  readonly bindings: Map<string, ExplainedBinding>;
+  decidedBy: string | null;
+  settledBy: string | null;
+  reply: string;
+}
+
+/** Keeps what the dispatcher tells, ask by ask. */
+class Recorder {
+  readonly asks: Ask[] = [];
+  readonly #bindingsOf: (event: EventName) => readonly Binding[];
+  readonly #states: ReadonlyMap<string, "suspended" | "used-up" | null>;
+  /** Asks from here on have not heard their reply yet. */
+  #unanswered = 0;
+
+  constructor(
+    bindingsOf: (event: EventName) => readonly Binding[],
+    states: ReadonlyMap<string, "suspended" | "used-up" | null>,
+  ) {
+    this.#bindingsOf = bindingsOf;
+    this.#states = states;
+  }
+
+  readonly observe = ({ event, subject, binding, verdict, fault }: Observation): void => {
+    const ask = this.#askOf(event, subject);
+    ask.bindings.set(binding.id, {
+      ...faceOf(binding),
+      outcome: this.#states.get(binding.id) ?? "asked",
+      verdict: describeVerdict(verdict),
+      fault: fault === null ? null : describeThrown(fault),
+    });
+    if (verdict.kind !== "proceed") ask.decidedBy = binding.id;
+    else if (verdict.settled) ask.settledBy ??= binding.id;
+  };
+
+  readonly observeSkip = ({ event, subject, binding, reason }: Skip): void => {
+    const ask = this.#askOf(event, subject);
+    const facts = reason === "rule" ? ruleFacts(event, subject as never) : undefined;
+    ask.bindings.set(binding.id, {
+      ...faceOf(binding),
+      outcome: this.#states.get(binding.id) ?? reason,
+      by: binding.target.kind === "broken" ? binding.target.reason : reason === "settled" ? ask.settledBy : null,
+      conditions: facts ? (binding.rule?.explain(facts) ?? []) : [],
+    });
+  };
+
+  /** A reply has come: it answers the asks since the one before. */
+  answered(reply: string): void {
+    for (const ask of this.asks.slice(this.#unanswered)) if (ask.decidedBy !== null) ask.reply = reply;
+    this.#unanswered = this.asks.length;
+  }
+
+  events(): ExplainedEvent[] {
+    return this.asks.map(({ event, about, bindings, decidedBy, reply }) => ({
+      event,
+      about,
+      reply,
+      bindings: this.#bindingsOf(event).map(
+        (binding) => bindings.get(binding.id) ?? { ...faceOf(binding), outcome: "decided" as const, by: decidedBy },
+      ),
+    }));
+  }
+
+  #askOf(event: EventName, subject: unknown): Ask {
+    const last = this.asks.findLast((ask) => ask.event === event && ask.subject === subject);
+    if (last) return last;
+    const about = event === "onRcptTo" ? formatMailbox((subject as RcptToSubject).forwardPath) : verbOf(subject);
+    const ask: Ask = { event, subject, about, bindings: new Map(), decidedBy: null, settledBy: null, reply: "" };
+    this.asks.push(ask);
+    return ask;
+  }
+}
+
+/** @throws {Fault} where the listener is not there */
+export async function explainMail(stage: Stage, request: ExplainRequest): Promise<ExplainReport> {
+  const bindings = explained.flatMap((event) => stage.bindingsOf(event));
+  const states = new Map(bindings.map((binding) => [binding.id, stateOf(binding, stage)]));
+  const recorder = new Recorder(stage.bindingsOf, states);
+  const { session, result, release } = rehearse(stage, {
+    bindings: bindings.map((binding) => inState(binding, states.get(binding.id) ?? null)),
+    listener: request.session.listener,
+    session: request.session,
+    observe: recorder.observe,
+    observeSkip: recorder.observeSkip,
+  });
+  let last = "";
+  /** Whether the last of the replies is a positive one. */
+  const heard = (output: string) => {
+    last = output.trimEnd().split("\r\n").at(-1) ?? "";
+    recorder.answered(last);
+    return /^[23]/.test(last);
+  };
+  try {
+    if (heard(await session.begin()))
+      await converse(request, listenerOf(stage, request.session.listener).role, async (octets) =>
+        heard(await session.say(octets)),
+      );
+  } finally {
+    await release();
+  }
+  return {
+    from: request.from,
+    to: request.to,
+    events: recorder.events(),
+    reply: last,
+    result: result() ?? (last.startsWith("4") ? "deferred" : "refused"),
+    live: stage.live,
+  };
+}
+
+/** The dialogue a client would have; ends where the server's answer ends it. */
+async function converse(
+  { mail, session, from, to }: ExplainRequest,
+  role: "mx" | "submission" | "lmtp",
+  say: (octets: Buffer) => Promise<boolean>,
+): Promise<void> {
+  const sayLine = (line: string) => say(Buffer.from(`${line}\r\n`));
+  const octets = Buffer.from(mail, "base64");
+  if (!(await sayLine(`${role === "lmtp" ? "LHLO" : "EHLO"} ${session.helo}`))) return;
+  const isInternational = [from, ...to].some((address) => /[^\x00-\x7f]/.test(address));
+  const parameters = `SIZE=${octets.length} BODY=8BITMIME${isInternational ? " SMTPUTF8" : ""}`;
+  if (!(await sayLine(`MAIL FROM:${bracketed(from)} ${parameters}`))) return;
+  let accepted = 0;
+  for (const recipient of to) if (await sayLine(`RCPT TO:${bracketed(recipient)}`)) accepted++;
+  if (accepted === 0 || !(await sayLine("DATA"))) return;
+  const isEnded = octets.length === 0 || octets.subarray(-2).toString("latin1") === "\r\n";
+  await say(Buffer.concat([stuffDots(octets), Buffer.from(isEnded ? ".\r\n" : "\r\n.\r\n")]));
+}
+
+function bracketed(address: string): string {
+  return address.startsWith("<") ? address : `<${address}>`;
+}
+
+/** Why a live server would not ask a binding now, beside what stands in the binding itself. */
+function stateOf(binding: Binding, stage: Stage): "suspended" | "used-up" | null {
+  const health = stage.healthOf(binding.id);
+  if (isUsedUp(binding, health)) return "used-up";
+  return health.breaker === "open" ? "suspended" : null;
+}
+
+/** A binding that does what the server would do with it: what is suspended answers as its onFault says, what is used up is not asked. */
+function inState(binding: Binding, state: "suspended" | "used-up" | null): Binding {
+  if (state === null || binding.target.kind === "broken") return binding;
+  if (state === "used-up") return { ...binding, enabled: false };
+  // The events that are explained are ask events.
+  const event = binding.event as AskName;
+  return { ...binding, target: { kind: "native", handler: () => onFaultVerdict(event, binding) } };
+}
+
+function faceOf({ id, name, source, target, priority, rule }: Binding): Omit<ExplainedBinding, "outcome"> {
+  return {
+    id,
+    name,
+    source,
+    kind: target.kind,
+    priority,
+    rule: rule?.text ?? null,
+    verdict: null,
+    fault: null,
+    by: null,
+    conditions: [],
+  };
+}
+
+function verbOf(subject: unknown): string {
+  const { verb } = subject as { readonly verb?: unknown };
+  return typeof verb === "string" ? verb : "";
+}

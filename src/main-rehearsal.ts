@@ -1,0 +1,115 @@
+/**
+ * Rehearsals: sessions through the server's own engine, reception, dispatcher and sandbox, with nothing behind them. What is accepted is
+ * forgotten at once; sinks are told that nothing is real.
+ */
+import type { Binding } from "./events/binding.ts";
+import { Dispatcher } from "./events/dispatcher.ts";
+import type { EventName } from "./events/event.ts";
+import type { BindingHealth } from "./events/health.ts";
+import type { Observation, Skip } from "./events/observation.ts";
+import type { ScriptRunner } from "./events/script-runner.ts";
+import { Tracer } from "./events/trace.ts";
+import type { ListenerOptions } from "./inbound/listener.ts";
+import { type ArrivalResult, Reception } from "./inbound/reception.ts";
+import { RehearsedSession } from "./inbound/rehearsal.ts";
+import type { Clock } from "./platform/clock.ts";
+import { Fault } from "./platform/fault.ts";
+import { silentLog } from "./platform/log.ts";
+import { createMemorySpool } from "./spool/memory.ts";
+
+/** Whose bindings are rehearsed, and with what. */
+export interface Stage {
+  /** Whether they are a running server's. */
+  readonly live: boolean;
+  readonly bindingsOf: (event: EventName) => readonly Binding[];
+  readonly healthOf: (bindingId: string) => BindingHealth;
+  readonly scripts: ScriptRunner;
+  readonly listeners: readonly ListenerOptions[];
+  readonly postmasterDomain: string;
+  readonly clock: Clock;
+}
+
+/** The client of a rehearsal, before it says a word. */
+export interface RehearsalSession {
+  readonly ip: string;
+  readonly user: string | null;
+  /** As if a handshake had been done. */
+  readonly tls: boolean;
+}
+
+export interface RehearsalOptions {
+  readonly bindings: readonly Binding[];
+  /** Name of the listener. */
+  readonly listener: string;
+  readonly session: RehearsalSession;
+  readonly observe: (observation: Observation) => void;
+  readonly observeSkip?: (skip: Skip) => void;
+  readonly tracer?: Tracer;
+}
+
+export interface Rehearsal {
+  readonly session: RehearsedSession;
+  /** What became of the last message; null before there is one. */
+  result(): ArrivalResult | null;
+  /** Ends the session and lets go of the bindings, once nothing uses them any more. */
+  release(): Promise<void>;
+}
+
+/** Faults do not add up in a rehearsal: each message shows what would happen to it. */
+const noBreaker = { faults: Number.POSITIVE_INFINITY, withinMs: 1, suspendMs: 1 };
+
+/** Begins one. @throws {Fault} `config.invalid` where there is no such listener */
+export function rehearse(stage: Stage, options: RehearsalOptions): Rehearsal {
+  const listener = listenerOf(stage, options.listener);
+  const { clock, scripts } = stage;
+  const dispatcher = new Dispatcher({
+    log: silentLog,
+    clock,
+    scripts,
+    rehearsal: true,
+    breaker: noBreaker,
+    observe: options.observe,
+    ...(options.observeSkip && { observeSkip: options.observeSkip }),
+  });
+  dispatcher.replaceBindings(options.bindings);
+  const spool = createMemorySpool();
+  const tracer = options.tracer ?? new Tracer();
+  let last: ArrivalResult | null = null;
+  const reception = new Reception(listener, {
+    dispatcher,
+    // Custody of nothing: what is accepted is gone when the reply is said.
+    spool: { ...spool, createBody: () => spool.createBody(), accept: () => Promise.resolve() },
+    badmail: { keep: () => Promise.resolve() },
+    clock,
+    log: silentLog,
+    tracer,
+    overloaded: () => false,
+    postmasterDomain: stage.postmasterDomain,
+    enqueue: () => {},
+    count: (result) => {
+      last = result;
+    },
+  });
+  const tls = { version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", serverName: null, certificate: null };
+  const session = new RehearsedSession(
+    listener,
+    { reception, clock },
+    { ip: options.session.ip, port: 50_000, tls: options.session.tls ? tls : null, user: options.session.user },
+  );
+  return {
+    session,
+    result: () => last,
+    async release() {
+      session.end();
+      await new Promise<void>((resolve) => dispatcher.replaceBindings([], resolve));
+    },
+  };
+}
+
+/** @throws {Fault} `config.invalid` */
+export function listenerOf({ listeners }: Pick<Stage, "listeners">, name: string): ListenerOptions {
+  const listener = listeners.find((one) => one.name === name);
+  if (listener) return listener;
+  const names = listeners.map((one) => one.name).join(" or ");
+  throw new Fault("config.invalid", `There is no listener ${JSON.stringify(name)}: expected ${names}`);
+}

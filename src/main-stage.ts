@@ -1,0 +1,116 @@
+/**
+ * The stage of a rehearsal without a server: what `serve` would bind, from the same files and by the same code, for commands that only read.
+ * Nothing is written, and no port is opened.
+ */
+
+import { stopCompiler } from "../sandbox/compile.ts";
+import { Sandbox } from "../sandbox/host.ts";
+import { defaultLimits, type ScriptLimits } from "../sandbox/protocol.ts";
+import { BindingFile } from "./config/binding-file.ts";
+import type { LoadedConfig } from "./config/load.ts";
+import { type Binding, compareBindings } from "./events/binding.ts";
+import { freshHealth } from "./events/health.ts";
+import { createBindingControl } from "./main-bindings.ts";
+import { ownBindings, readListener, siteFolder } from "./main-files.ts";
+import type { Stage } from "./main-rehearsal.ts";
+import { systemClock } from "./platform/clock.ts";
+import { silentLog } from "./platform/log.ts";
+import { createResolver } from "./platform/resolver.ts";
+import { ScriptRegistry } from "./scripting/registry.ts";
+import { createScriptRunner } from "./scripting/runner.ts";
+import { SinkLoader } from "./sinks/load-sinks.ts";
+
+export interface OpenStage {
+  readonly stage: Stage;
+  close(): Promise<void>;
+}
+
+/** @throws {Fault} as bindSite, `config.unreadable`, `sandbox.down` */
+export async function openStage(loaded: LoadedConfig): Promise<OpenStage> {
+  const { config } = loaded;
+  const limits: ScriptLimits = { ...defaultLimits, ...config.scripts.limits };
+  const listeners = await Promise.all(config.listeners.map((listener) => readListener(listener, config.hostname)));
+  const sandbox = await Sandbox.start({ processes: 1, limits, rssMiBMax: config.scripts.rssMiBMax });
+  const closeSandbox = async () => {
+    await sandbox.close();
+    await stopCompiler();
+  };
+  try {
+    const site = await bindSite(loaded, sandbox, limits);
+    return {
+      stage: {
+        live: false,
+        bindingsOf: (event) => site.bindings.filter((binding) => binding.event === event),
+        healthOf: () => freshHealth,
+        scripts: createScriptRunner({ sandbox, limits, log: silentLog }),
+        listeners,
+        postmasterDomain: config.domains.local[0] ?? config.hostname,
+        clock: systemClock,
+      },
+      async close() {
+        await site.close();
+        await closeSandbox();
+      },
+    };
+  } catch (error) {
+    await closeSandbox();
+    throw error;
+  }
+}
+
+export interface BoundSite {
+  /** Everything that is bound, in the order it is asked. */
+  readonly bindings: readonly Binding[];
+  close(): Promise<void>;
+}
+
+/** The bindings of a site, in a sandbox that is there. @throws {Fault} `bindings.unreadable`, `rule.syntax` */
+export async function bindSite(loaded: LoadedConfig, sandbox: Sandbox, limits: ScriptLimits): Promise<BoundSite> {
+  const { config } = loaded;
+  const clock = systemClock;
+  const configFolder = siteFolder(loaded);
+  const resolver = createResolver({ clock });
+  const loader = new SinkLoader({ clock, log: silentLog, resolver, folder: null, configFolder });
+  let bindings: readonly Binding[] = [];
+  let scripts: readonly Binding[] = [];
+  const control = createBindingControl({
+    file: new BindingFile(config.data),
+    loader,
+    own: ownBindings({ localDomains: new Set(config.domains.local), relayDomains: new Set(config.domains.relay) }),
+    scripts: () => scripts,
+    dispatcher: {
+      replaceBindings(bound, released) {
+        bindings = [...bound].sort(compareBindings);
+        released?.();
+      },
+    },
+    clock,
+    log: silentLog,
+    folder: configFolder,
+  });
+  const registry = new ScriptRegistry({
+    folder: config.scripts.folder,
+    sandbox,
+    limits,
+    clock,
+    log: silentLog,
+    bind: (present, released) => {
+      scripts = present;
+      control.rebind(released);
+    },
+  });
+  const close = async () => {
+    await registry.stop();
+    for (const { live } of registry.states()) if (live) sandbox.unload(live.version);
+    await loader.close();
+    resolver.close();
+  };
+  try {
+    await control.start(config.sinks);
+    await registry.start();
+    return { bindings, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

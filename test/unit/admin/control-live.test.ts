@@ -1,0 +1,60 @@
+/** The live half of the control API, without a socket. */
+import { describe, expect, test } from "vitest";
+import { createLiveApi } from "../../../src/admin/control-live.ts";
+import { type TraceEntry, Tracer } from "../../../src/events/trace.ts";
+
+const note = (text: string): TraceEntry => ({ kind: "note", session: "A", text, at: 1 });
+
+function createApi() {
+  const tracer = new Tracer();
+  const api = createLiveApi({ tracer, explain: () => Promise.reject(new Error("not asked")) });
+  return { tracer, api };
+}
+
+describe("GET /api/v1/trace", () => {
+  test("gives each entry as a line, from the moment it is asked until it is left", async () => {
+    const { tracer, api } = createApi();
+    tracer.publish(note("before"));
+    const response = await api.request("/api/v1/trace");
+    expect(response.headers.get("Content-Type")).toBe("application/x-ndjson");
+    expect(tracer.active).toBe(true);
+    const reader = response.body!.getReader();
+    const read = async () => new TextDecoder().decode((await reader.read()).value);
+    expect(await read()).toBe("\n");
+    tracer.publish(note("one"));
+    tracer.publish(note("two"));
+    expect(JSON.parse(await read())).toEqual(note("one"));
+    expect(JSON.parse(await read())).toEqual(note("two"));
+    await reader.cancel();
+    expect(tracer.active).toBe(false);
+  });
+
+  test("leaves out what a slow reader cannot take, and says how much", async () => {
+    const { tracer, api } = createApi();
+    const reader = (await api.request("/api/v1/trace")).body!.getReader();
+    await reader.read();
+    const long = "x".repeat(1_000_000);
+    for (let i = 0; i < 8; i++) tracer.publish(note(long));
+    const kinds: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      const value = JSON.parse(new TextDecoder().decode((await reader.read()).value)) as { kind: string };
+      kinds.push(value.kind);
+    }
+    tracer.publish(note("later"));
+    const missed = JSON.parse(new TextDecoder().decode((await reader.read()).value)) as object;
+    expect(kinds).toEqual(["note", "note", "note", "note", "note"]);
+    expect(missed).toEqual({ kind: "missed", entries: 3 });
+    await reader.cancel();
+  });
+
+  test.each([
+    ["a direction that is none", "?direction=up", 'direction: expected "in" or "out"'],
+    ["a rule that is none", "?rule=FROM", "Cannot read the rule"],
+  ])("refuses %s", async (_why, query, words) => {
+    const { tracer, api } = createApi();
+    const response = await api.request(`/api/v1/trace${query}`);
+    expect(response.status).toBe(400);
+    expect(((await response.json()) as { error: string }).error).toContain(words);
+    expect(tracer.active).toBe(false);
+  });
+});

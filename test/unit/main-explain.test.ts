@@ -1,0 +1,166 @@
+/** Explanations: one message through a rehearsed session, and what is kept of each ask. */
+import { describe, expect, test } from "vitest";
+import type { ExplainRequest } from "../../src/admin/explain-view.ts";
+import type { Binding } from "../../src/events/binding.ts";
+import { compareBindings } from "../../src/events/binding.ts";
+import { type BindingHealth, freshHealth } from "../../src/events/health.ts";
+import { parseRule } from "../../src/events/rule.ts";
+import { discard, proceed, refuse, settle } from "../../src/events/verdict.ts";
+import { explainMail } from "../../src/main-explain.ts";
+import { ownBindings } from "../../src/main-files.ts";
+import type { Stage } from "../../src/main-rehearsal.ts";
+import { createBinding } from "../support/events.ts";
+import { createFakeClock } from "../support/fake-clock.ts";
+import { listenerOptions } from "../support/listener-options.ts";
+
+const mail = "From: ann@example.org\r\nTo: bob@example.test\r\nSubject: Hi\r\n\r\n.one\r\n";
+
+function createStage(bindings: readonly Binding[], options: Partial<Stage> = {}): Stage {
+  const own = ownBindings({ localDomains: new Set(["example.test"]), relayDomains: new Set() });
+  const all = [...bindings, ...own].sort(compareBindings);
+  return {
+    live: false,
+    bindingsOf: (event) => all.filter((binding) => binding.event === event),
+    healthOf: () => freshHealth,
+    scripts: { run: () => Promise.reject(new Error("no script is bound")) },
+    listeners: [listenerOptions({ name: "mx" })],
+    postmasterDomain: "example.test",
+    clock: createFakeClock(),
+    ...options,
+  };
+}
+
+const request = (changes: Partial<ExplainRequest> = {}): ExplainRequest => ({
+  mail: Buffer.from(mail).toString("base64"),
+  session: { ip: "192.0.2.1", helo: "client.example.org", user: null, listener: "mx", tls: false },
+  from: "ann@example.org",
+  to: ["bob@example.test"],
+  ...changes,
+});
+
+const outcomes = (report: Awaited<ReturnType<typeof explainMail>>, event: string) =>
+  report.events
+    .filter((one) => one.event === event)
+    .map(({ about, bindings }) => [
+      about,
+      ...bindings.map(({ name, outcome, by }) => `${name} ${outcome}${by ? ` ${by}` : ""}`),
+    ]);
+
+describe("explainMail", () => {
+  test("tells who was asked, who was not and why, in order, and what becomes of the message", async () => {
+    const report = await explainMail(
+      createStage([
+        createBinding("onArrival", () => proceed, { id: "a", name: "a", priority: 1 }),
+        createBinding("onArrival", () => proceed, { id: "b", name: "b", priority: 2, rule: parseRule("SUBJECT = x*") }),
+        createBinding("onArrival", () => proceed, { id: "c", name: "c", priority: 3, enabled: false }),
+        createBinding("onArrival", () => proceed, {
+          id: "d",
+          name: "d",
+          priority: 4,
+          target: { kind: "broken", reason: "it is gone" },
+        }),
+        createBinding("onArrival", () => settle, { id: "e", name: "e", priority: 5 }),
+        createBinding("onArrival", () => proceed, { id: "f", name: "f", priority: 6 }),
+      ]),
+      request(),
+    );
+    expect(outcomes(report, "onArrival")).toEqual([
+      ["", "a asked", "b rule", "c disabled", "d broken it is gone", "e asked", "f settled e", "loop-guard asked"],
+    ]);
+    expect(report.events.find(({ event }) => event === "onArrival")!.bindings[1]!.conditions).toEqual([
+      { condition: "SUBJECT = x*", held: false, value: '"Hi"' },
+    ]);
+    expect(report).toMatchObject({ result: "accepted", live: false });
+    expect(report.reply).toMatch(/^250 2\.0\.0 queued as /);
+  });
+
+  test("names who decided, and asks nobody behind it", async () => {
+    const never = () => {
+      throw new Error("must not be asked");
+    };
+    const report = await explainMail(
+      createStage([
+        createBinding("onMailFrom", () => refuse("Not you"), { id: "no", name: "no", priority: 1 }),
+        createBinding("onMailFrom", never, { id: "late", name: "late", priority: 2 }),
+        createBinding("onArrival", never, { id: "never", name: "never" }),
+      ]),
+      request(),
+    );
+    expect(outcomes(report, "onMailFrom")).toEqual([["", "no asked", "late decided no"]]);
+    expect(report.events.map(({ event }) => event)).toEqual(["onMailFrom"]);
+    expect(report.events[0]!.reply).toBe("550 5.7.1 Not you");
+    expect(report.result).toBe("refused");
+  });
+
+  test("asks for each recipient, and goes on with those that are taken", async () => {
+    const report = await explainMail(createStage([]), request({ to: ["x@elsewhere.example", "bob@example.test"] }));
+    expect(outcomes(report, "onRcptTo")).toEqual([
+      ["x@elsewhere.example", "relay-control asked"],
+      ["bob@example.test", "relay-control asked"],
+    ]);
+    expect(report.events[0]!.reply).toBe("550 5.7.1 We do not relay");
+    expect(report.events[1]!.reply).toBe("");
+    expect(report.result).toBe("accepted");
+  });
+
+  test("takes the session as it is told: user, client, encrypted", async () => {
+    const seen: unknown[] = [];
+    const look = (subject: unknown) => {
+      const { session } = subject as { session: { ip: string; user: string | null; tls: object | null; helo: string } };
+      seen.push(session.ip, session.user, session.tls !== null, session.helo);
+      return proceed;
+    };
+    const report = await explainMail(
+      createStage([createBinding("onMailFrom", look, { id: "look" })]),
+      request({
+        session: { ip: "2001:db8::7", helo: "here.example.org", user: "ann", listener: "mx", tls: true },
+        to: ["x@elsewhere.example"],
+      }),
+    );
+    expect(seen).toEqual(["2001:db8::7", "ann", true, "here.example.org"]);
+    expect(report.result).toBe("accepted");
+  });
+
+  test.each([
+    ["suspended", { ...freshHealth, breaker: "open" as const }, 0, "suspended", "deferred"],
+    ["used up", { ...freshHealth, firings: 3 }, 3, "used-up", "accepted"],
+  ] satisfies [string, BindingHealth, number, string, string][])(
+    "shows a binding that is %s in the running server as that",
+    async (_why, health, maxFirings, outcome, result) => {
+      const asked = () => discard("must not be asked");
+      const stage = createStage([createBinding("onArrival", asked, { id: "a", name: "a", maxFirings })], {
+        live: true,
+        healthOf: (id) => (id === "a" ? health : freshHealth),
+      });
+      const report = await explainMail(stage, request());
+      expect(outcomes(report, "onArrival")[0]![1]).toBe(`a ${outcome}`);
+      expect(report).toMatchObject({ result, live: true });
+    },
+  );
+
+  test("tells sinks that it is a rehearsal, and what becomes of mail that nobody keeps", async () => {
+    const told: boolean[] = [];
+    const report = await explainMail(
+      createStage([
+        createBinding(
+          "onArrival",
+          (_subject, { rehearsal }) => {
+            told.push(rehearsal);
+            return discard("for the test");
+          },
+          { id: "a" },
+        ),
+      ]),
+      request({ from: "<>" }),
+    );
+    expect(told).toEqual([true]);
+    expect(report).toMatchObject({ result: "discarded", from: "<>" });
+  });
+
+  test("refuses a listener that is not there", async () => {
+    const session = { ...request().session, listener: "nowhere" };
+    await expect(explainMail(createStage([]), request({ session }))).rejects.toThrow(
+      'There is no listener "nowhere": expected mx',
+    );
+  });
+});
