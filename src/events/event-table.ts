@@ -1,5 +1,5 @@
 /** THE event table's facts: what the type of an event (event.ts) cannot say at run time. The reference page (docs/events.md) is made from it. */
-import type { EventName, Events } from "./event.ts";
+import type { EventName, Events, SubjectOf } from "./event.ts";
 import type { VerdictKind } from "./verdict.ts";
 
 export interface EventFacts {
@@ -13,6 +13,8 @@ export interface EventFacts {
   readonly verdicts: readonly VerdictKind[];
   /** When it fires, in one sentence. */
   readonly when: string;
+  /** Powers of its subject beside the verdicts, as a sink calls them. */
+  readonly powers: readonly string[];
   /** The event of the Windows SMTP service it continues. */
   readonly ancestor: string | null;
 }
@@ -20,7 +22,17 @@ export interface EventFacts {
 const protocol = ["refuse", "defer", "drop"] as const;
 const whole = ["refuse", "defer", "discard", "quarantine"] as const;
 
-export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly mode: Events[Name]["mode"] } } = {
+/** Names of the functions a subject has: the compiler knows which powers there are. */
+type PowersOf<Subject> = {
+  [Key in keyof Subject]-?: Subject[Key] extends (...args: never[]) => unknown ? Key : never;
+}[keyof Subject];
+
+export const eventTable: {
+  readonly [Name in EventName]: EventFacts & {
+    readonly mode: Events[Name]["mode"];
+    readonly powers: readonly PowersOf<SubjectOf<Name>>[];
+  };
+} = {
   onConnect: {
     mode: "ask",
     family: "inbound",
@@ -28,6 +40,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: protocol,
     when: "TCP accepted, before the greeting",
+    powers: ["setBanner"],
     ancestor: null,
   },
   onTls: {
@@ -37,6 +50,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: [],
     when: "TLS handshake done",
+    powers: [],
     ancestor: null,
   },
   onHelo: {
@@ -46,6 +60,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: protocol,
     when: "HELO or EHLO parsed; with the library engine, before the first command that follows it",
+    powers: ["offer", "hide"],
     ancestor: "OnInboundCommand EHLO",
   },
   onAuth: {
@@ -54,7 +69,8 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     fired: true,
     scripts: false,
     verdicts: protocol,
-    when: "SASL exchange complete",
+    when: "credentials are here, or a SCRAM exchange has told its user",
+    powers: ["acceptAs", "verifyWith"],
     ancestor: "OnInboundCommand AUTH",
   },
   onMailFrom: {
@@ -64,6 +80,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: protocol,
     when: "MAIL parsed",
+    powers: ["rewrite"],
     ancestor: "OnInboundCommand MAIL",
   },
   onRcptTo: {
@@ -73,6 +90,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: protocol,
     when: "RCPT parsed, once per recipient",
+    powers: ["rewrite", "accept"],
     ancestor: "OnInboundCommand RCPT",
   },
   onData: {
@@ -82,6 +100,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: protocol,
     when: "DATA or the first BDAT parsed, before 354",
+    powers: [],
     ancestor: "OnInboundCommand DATA",
   },
   onHeaders: {
@@ -91,6 +110,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: protocol,
     when: "header section complete, body still arriving",
+    powers: ["dropBody"],
     ancestor: null,
   },
   onEndOfData: {
@@ -100,6 +120,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: [...whole, "drop"],
     when: "end of data, message readable",
+    powers: ["answerRecipient"],
     ancestor: "OnInboundCommand _EOD",
   },
   onCommand: {
@@ -109,6 +130,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: protocol,
     when: "any verb, before its typed event",
+    powers: ["consume", "capture", "acceptAs"],
     ancestor: "OnInboundCommand",
   },
   onReply: {
@@ -118,6 +140,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: [],
     when: "a reply is about to be written",
+    powers: ["replaceText", "append", "setCode"],
     ancestor: "native response set and append",
   },
   onReset: {
@@ -127,6 +150,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: [],
     when: "transaction reset",
+    powers: [],
     ancestor: null,
   },
   onDisconnect: {
@@ -136,6 +160,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: [],
     when: "connection over",
+    powers: [],
     ancestor: null,
   },
   onSessionStart: {
@@ -143,8 +168,9 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     family: "outbound",
     fired: true,
     scripts: false,
-    verdicts: ["drop"],
+    verdicts: ["defer", "drop"],
     when: "before we connect and say EHLO",
+    powers: ["choose", "insert"],
     ancestor: "OnSessionStart",
   },
   onMessageStart: {
@@ -154,6 +180,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: ["refuse", "defer", "drop"],
     when: "before our MAIL",
+    powers: ["setParameter", "setCommand", "insert"],
     ancestor: "OnMessageStart",
   },
   onPerRecipient: {
@@ -163,6 +190,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: ["refuse", "defer", "drop"],
     when: "before each of our RCPTs",
+    powers: ["setParameter", "setCommand", "insert"],
     ancestor: "OnPerRecipient",
   },
   onBeforeData: {
@@ -172,6 +200,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: ["refuse", "defer", "drop"],
     when: "before our DATA",
+    powers: ["insert"],
     ancestor: "OnBeforeData",
   },
   onSessionEnd: {
@@ -181,6 +210,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: [],
     when: "before our QUIT",
+    powers: ["insert", "keep"],
     ancestor: "OnSessionEnd",
   },
   onServerResponse: {
@@ -190,6 +220,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: ["refuse", "defer", "drop"],
     when: "after each reply of the peer",
+    powers: ["accept", "goOn"],
     ancestor: "OnServerResponse",
   },
   onArrival: {
@@ -199,6 +230,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: true,
     verdicts: whole,
     when: "once per message, from every entrance, first of all",
+    powers: [],
     ancestor: "OnArrival, OnTransportSubmission",
   },
   onPreCategorize: {
@@ -208,6 +240,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: whole,
     when: "before recipients are resolved",
+    powers: [],
     ancestor: "OnPreCategorize",
   },
   onCategorize: {
@@ -217,6 +250,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: whole,
     when: "resolve sender and recipients",
+    powers: [],
     ancestor: "OnCategorize",
   },
   onPostCategorize: {
@@ -226,6 +260,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: whole,
     when: "final recipients known",
+    powers: [],
     ancestor: "OnPostCategorize",
   },
   onRoute: {
@@ -235,6 +270,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: ["refuse", "defer"],
     when: "per recipient domain, to choose the next hop",
+    powers: [],
     ancestor: "OnGetMessageRouter",
   },
   onResolve: {
@@ -244,6 +280,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: ["refuse", "defer"],
     when: "a next hop becomes addresses",
+    powers: [],
     ancestor: "DnsResolver",
   },
   onLocalDelivery: {
@@ -253,6 +290,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: whole,
     when: "per local recipient",
+    powers: [],
     ancestor: "StoreDriver LocalDelivery",
   },
   onOversize: {
@@ -262,6 +300,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: ["refuse"],
     when: "a message exceeds the size limit",
+    powers: [],
     ancestor: "MaxMsgSize",
   },
   onDsn: {
@@ -271,6 +310,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: ["discard"],
     when: "a DSN is about to be made",
+    powers: [],
     ancestor: "DSN generation",
   },
   onDelivered: {
@@ -280,6 +320,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: [],
     when: "an attempt delivered to a recipient",
+    powers: [],
     ancestor: null,
   },
   onDeferred: {
@@ -289,6 +330,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: [],
     when: "an attempt failed for now",
+    powers: [],
     ancestor: null,
   },
   onFailed: {
@@ -298,6 +340,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: [],
     when: "an attempt failed for good",
+    powers: [],
     ancestor: null,
   },
   onTrack: {
@@ -307,6 +350,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: [],
     when: "every tracking step, with a numeric code and time",
+    powers: [],
     ancestor: "MsgTrackLog",
   },
   onLog: {
@@ -316,6 +360,7 @@ export const eventTable: { readonly [Name in EventName]: EventFacts & { readonly
     scripts: false,
     verdicts: [],
     when: "a log line of level warn and up",
+    powers: [],
     ancestor: "event log",
   },
 };

@@ -17,7 +17,7 @@ import type { ListenerOptions } from "./listener.ts";
 import type { MailDataReceiver, ReceivedMail } from "./mail-data.ts";
 import { answerAll, type EndOfData, EndOfDataDecision } from "./recipient-answers.ts";
 import type { InboundSession, InboundTransaction } from "./session.ts";
-import { receivedValue } from "./trace-fields.ts";
+import { withReceived } from "./trace-fields.ts";
 
 export interface ArrivalOptions {
   readonly dispatcher: Dispatcher;
@@ -95,14 +95,13 @@ export class Arrival {
     protocol: string,
   ): Message {
     const at = this.#options.clock.now();
-    const value = receivedValue({
+    const header = withReceived(received.header, {
       helo: session.helo,
       host: session.host,
       ip: session.ip,
       by: this.#listener.hostname,
       protocol,
       id: transaction.id,
-      user: session.user,
       recipients: transaction.recipients,
       at,
     });
@@ -114,7 +113,7 @@ export class Arrival {
       receivedAt: at,
       origin: session.origin,
       envelope: asked ? { reversePath, recipients, options } : { reversePath, recipients },
-      header: received.header.prepend("Received", value),
+      header,
       separator: received.separator,
       body: received.body,
       notes: {},

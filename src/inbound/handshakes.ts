@@ -10,7 +10,7 @@ type Settled = (socket: TLSSocket) => void;
 
 export class Handshakes {
   readonly #server: Server;
-  /** Who waits for a handshake, by the client's address and port: Node does not say which socket a secured one was made of. */
+  /** Who waits for a handshake, by the addresses and ports of both ends: Node does not say which socket a secured one was made of. */
   readonly #waiting = new Map<string, Settled>();
 
   /** @throws {Fault} `config.unreadable` where a certificate cannot be used */
@@ -59,8 +59,8 @@ export class Handshakes {
   }
 }
 
-function keyOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
+function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
 
 /** What a handshake told. */

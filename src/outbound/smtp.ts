@@ -141,9 +141,13 @@ export class SmtpClient {
           connection = undefined;
           continue;
         }
+        const reports = connection.supports("DSN");
         const answered = willing.flatMap(({ index, mailbox }): Outcome[] => {
           const answer = answers.get(formatMailbox(mailbox));
-          return answer ? [{ index, nextHop: this.#nextHop, ...answer }] : [];
+          if (!answer) return [];
+          // Who offers DSN was told what is to be reported, and reports from here on. RFC 3461 §5.2.2.
+          const passedOn = answer.kind === "delivered" && reports ? { dsnPassedOn: true } : {};
+          return [{ index, nextHop: this.#nextHop, ...answer, ...passedOn }];
         });
         return [...objections, ...answered];
       }

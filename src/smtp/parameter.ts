@@ -126,9 +126,10 @@ function readOriginalRecipient(value: string): OriginalRecipient | null {
   if (!match) return null;
   const type = match[1]!.toLowerCase();
   const address = type === "utf-8" ? readUtf8Address(match[2]!) : decodeXtext(match[2]!);
-  if (address === null || address === "") return null;
-  if (type === "utf-8" ? hasControls(address) : !isPrintableAscii(address)) return null;
-  return { type, address };
+  if (address === null || address === "" || hasControls(address)) return null;
+  if (type === "utf-8" || isPrintableAscii(address)) return { type, address };
+  // (lenient: Postfix says rfc822 of an international address; it goes on as the type it is.)
+  return type === "rfc822" ? { type: "utf-8", address } : null;
 }
 
 /** `\x{20AC}` stands for a character, and UTF-8 for itself; (lenient: `+` and two digits too, as in any other type). RFC 6533 §3. */

@@ -55,7 +55,7 @@ const introduction = `# Who OnArrival exchanges mail with
 <!-- Made from the names of the tests by \`node test/interop/page.ts --write\`: edit there. -->
 
 Each line is a test in [test/interop](../test/interop), run against the real program as Debian ships it, as part of \`npm run test:slow\`. OnArrival is the whole server,
-started as its users start it. "Every message as it was" means: plain text, dots at line starts, a line of 998 octets, UTF-8, octets that are no UTF-8, an
+started as its users start it. "Every message as it was" means: plain text, dots at line starts, lines of 998 and 5,001 octets, UTF-8, octets that are no UTF-8, an
 empty body, blank lines at the end, blanks at line ends and five MiB go through, under a header with odd folding, and every octet that
 arrives is compared with those sent; only the trace fields that each server writes on top are set aside. Where a line tells of commands, they were read
 off the wire between the two.`;

@@ -135,6 +135,8 @@ describeWith(["postfix-master", "postfix-sendmail", "saslpasswd2"], "Postfix", (
       expect(session.client).toMatch(/^XFORWARD .*ADDR=127\.0\.0\.1/m);
       expect(session.client).toMatch(/^XFORWARD .*HELO=client\.example/m);
       expect(session.server).not.toMatch(/^5\d\d/m);
+      const accepted = await site.site.logged((line) => line.messageId === `<${sample.id}>`, "of its acceptance");
+      expect(accepted.forwarded).toMatchObject({ ADDR: "127.0.0.1", HELO: "client.example", SOURCE: "LOCAL" });
     });
 
     test.each([

@@ -37,7 +37,11 @@ Everything that happens to a session or a message is an event, and sinks bound t
 
 Native sinks may be bound to every event; scripts to those with **script**. *Not yet* means that the event is in the table, and this version of the server
 does not fire it: a binding to it is legal and is never asked. Which bindings are asked about what says a [rule](rules.md). The subject is what a
-sink is given; its parts are described in \`src/events/subject.ts\`.`;
+sink is given; its parts, and what its functions do, are described in \`src/events/subject.ts\` and \`src/events/subject-outbound.ts\`. The native engine fires all inbound events; what
+the library engine cannot see is in [listeners](listeners.md).
+
+No sink can say yes in the server's place where a message hangs on it: \`consume\` answers stateful commands 4yz or 5yz alone, a reply may become stricter and never looser, and what has handed over custody keeps
+its class. The same holds outward: a peer's no to MAIL, RCPT, DATA or the message is never taken for a yes.`;
 
 const verdicts = `## Verdicts
 
@@ -57,17 +61,22 @@ function renderFamily({ family, title, text }: (typeof families)[number]): strin
   const names = eventNames.filter((name) => eventTable[name].family === family);
   const lines = names.map((name) => {
     const { mode, fired, scripts, when, ancestor } = eventTable[name];
+    const powers = eventTable[name].powers.map((power) => `\`${power}\``).join(" ");
     const takes = eventTable[name].verdicts.map((verdict) => `\`${verdict}\``).join(" ");
     const marks = [scripts ? "**script**" : "", fired ? "" : "*not yet*"].filter((mark) => mark !== "").join(" ");
     return (
       `| \`${name}\` ${marks}`.trimEnd() +
-      ` | ${mode} | ${when} | \`${subjectOf(name)}\` | ${takes} | ${ancestor ?? ""} |`
+      ` | ${mode} | ${when} | \`${subjectOf(name)}\` | ${takes} | ${powers} | ${ancestor ?? ""} |`
     );
   });
   return [
     `## ${title}`,
     text,
-    ["| event | kind | fires | subject | verdicts | continues |", "|---|---|---|---|---|---|", ...lines].join("\n"),
+    [
+      "| event | kind | fires | subject | verdicts | may also | continues |",
+      "|---|---|---|---|---|---|---|",
+      ...lines,
+    ].join("\n"),
   ].join("\n\n");
 }
 

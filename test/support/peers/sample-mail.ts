@@ -19,6 +19,11 @@ const bodies: readonly { readonly why: string; readonly name: string; readonly b
     body: "first\r\n.\r\n..\r\n.second\r\n...third\r\n. \r\nlast .\r\n.\r\n",
   },
   { why: "a line as long as SMTP allows", name: "long-line", body: `${"x".repeat(998)}\r\nshort\r\n` },
+  {
+    why: "a line that is longer, as mail has them all the same",
+    name: "longer-line",
+    body: `.${"y".repeat(5_000)}\r\n`,
+  },
   { why: "8-bit text", name: "eight-bit", body: "Grüße, 世界, ñ\r\n" },
   {
     why: "octets that are no UTF-8",

@@ -286,6 +286,17 @@ describe("what the message needs", () => {
     expect(await client.deliver(message, recipientsOf(message))).toMatchObject([{ kind: "failed", status: "5.7.30" }]);
   });
 
+  test.each([
+    { why: "is told of by", offers: ["DSN"], passedOn: true },
+    { why: "is not known to", offers: [], passedOn: undefined },
+  ])("what is to be reported $why the next hop: the outcome says so", async ({ offers, passedOn }) => {
+    const peer = await peerOffering(offers);
+    const message = withOptions(createSampleMessage(), {}, { notify: ["success"] });
+    const [outcome] = await clientFor(peer.port).deliver(message, recipientsOf(message));
+    expect(outcome).toMatchObject({ kind: "delivered" });
+    expect(outcome!.dsnPassedOn).toBe(passedOn);
+  });
+
   test("NOTIFY and ORCPT go with their recipient", async () => {
     const peer = await peerOffering(["DSN"]);
     const recipient: RecipientOptions = {
