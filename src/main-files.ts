@@ -93,7 +93,13 @@ export async function readSmarthost({ delivery }: Config): Promise<Smarthost | n
   const { passwordFile, user, ...smarthost } = delivery.smarthost;
   if (user === undefined || passwordFile === undefined) return smarthost;
   const text = (await readNamedFile(passwordFile, "delivery.smarthost.password_file")).toString("utf8");
-  return { ...smarthost, user, password: text.split(/\r?\n/)[0]! };
+  const [password = ""] = text.split(/\r?\n/);
+  if (password === "")
+    throw new Fault(
+      "config.unreadable",
+      `Cannot use ${passwordFile} (delivery.smarthost.password_file): its first line is empty`,
+    );
+  return { ...smarthost, user, password };
 }
 
 /** @throws {Fault} `config.unreadable` */

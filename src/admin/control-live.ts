@@ -3,6 +3,7 @@
  * live. Only the socket serves it: a trace shows who writes to whom.
  */
 import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { parseRule } from "../events/rule.ts";
 import type { TraceEntry, Tracer } from "../events/trace.ts";
 import { describeThrown } from "../platform/fault.ts";
@@ -35,11 +36,13 @@ export function createLiveApi({ tracer, explain }: LiveView): Hono {
     }
     return new Response(followTrace(tracer, filter), { headers: { "Content-Type": "application/x-ndjson" } });
   });
-  api.post("/api/v1/explain", async (context) => {
-    if (Number(context.req.header("Content-Length") ?? 0) > requestOctetsMax)
-      return context.json({ error: "the message is too large" }, 413);
-    return context.json(await explain(await context.req.json<ExplainRequest>()));
+  const limit = bodyLimit({
+    maxSize: requestOctetsMax,
+    onError: (context) => context.json({ error: "the message is too large" }, 413),
   });
+  api.post("/api/v1/explain", limit, async (context) =>
+    context.json(await explain(await context.req.json<ExplainRequest>())),
+  );
   return api;
 }
 

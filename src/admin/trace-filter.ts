@@ -1,6 +1,6 @@
 /**
  * Which sessions a follower of the trace sees: those for which a rule holds. What a session said before the rule could hold (a recipient comes
- * late) is kept, up to a bound, and shown then.
+ * late) is kept, up to a bound for all sessions together, and shown then.
  */
 import type { Rule, RuleFacts } from "../events/rule.ts";
 import type { TraceEntry } from "../events/trace.ts";
@@ -17,6 +17,12 @@ export interface TraceWish {
 
 /** Entries of one session that are kept until its rule holds; the oldest go first. */
 const keptMax = 500;
+/** Characters of all entries kept, about; above it the session that waits longest loses its own. Clients choose how much they say. */
+const keptCharactersMax = 16 * 1024 * 1024;
+/** What an entry takes beside its words. */
+const entryCharacters = 256;
+/** Recipients of one session that a rule is tested against; a client may name any number that is refused. */
+const recipientsMax = 1_000;
 /** Sessions that are kept in mind; the oldest go first. */
 const sessionsMax = 10_000;
 
@@ -29,11 +35,15 @@ interface Followed {
   recipients: Mailbox[];
   shown: boolean;
   kept: TraceEntry[];
+  keptCharacters: number;
 }
 
 export class TraceFilter {
   readonly #wish: TraceWish;
   readonly #sessions = new Map<string, Followed>();
+  /** Those of which something is kept; the one that began longest ago, or lost its entries longest ago, is the first. */
+  readonly #waiting = new Set<Followed>();
+  #keptCharacters = 0;
 
   constructor(wish: TraceWish) {
     this.#wish = wish;
@@ -49,15 +59,40 @@ export class TraceFilter {
     if (this.#wish.direction !== undefined && this.#wish.direction !== session.direction) return [];
     if (session.shown) return [entry];
     if (entry.kind === "line") learn(session, entry);
-    if (session.kept.length >= keptMax) session.kept.shift();
+    if (this.#wish.rule === null || this.#wish.rule.test(factsOf(session))) {
+      session.shown = true;
+      return [...this.#release(session), entry];
+    }
+    if (entry.kind === "closed") this.#release(session);
+    else this.#keep(session, entry);
+    return [];
+  }
+
+  #keep(session: Followed, entry: TraceEntry): void {
+    if (session.kept.length >= keptMax) this.#count(session, -charactersOf(session.kept.shift()!));
     session.kept.push(entry);
-    if (this.#wish.rule !== null && !this.#wish.rule.test(factsOf(session))) return [];
-    session.shown = true;
+    this.#waiting.add(session);
+    this.#count(session, charactersOf(entry));
+    for (const longest of this.#waiting) {
+      if (this.#keptCharacters <= keptCharactersMax) return;
+      this.#release(longest);
+    }
+  }
+
+  /** What was kept of a session; nothing of it is from here on. */
+  #release(session: Followed): readonly TraceEntry[] {
+    this.#waiting.delete(session);
+    this.#count(session, -session.keptCharacters);
     return session.kept.splice(0);
   }
 
+  #count(session: Followed, characters: number): void {
+    session.keptCharacters += characters;
+    this.#keptCharacters += characters;
+  }
+
   #remember({ session, direction, ip, place }: TraceEntry & { readonly kind: "opened" }): void {
-    if (this.#sessions.size >= sessionsMax) this.#sessions.delete(this.#sessions.keys().next().value!);
+    if (this.#sessions.size >= sessionsMax) this.#forget(this.#sessions.keys().next().value!);
     this.#sessions.set(session, {
       direction,
       client: ip,
@@ -67,8 +102,19 @@ export class TraceFilter {
       recipients: [],
       shown: false,
       kept: [],
+      keptCharacters: 0,
     });
   }
+
+  #forget(id: string): void {
+    const session = this.#sessions.get(id);
+    if (session) this.#release(session);
+    this.#sessions.delete(id);
+  }
+}
+
+function charactersOf(entry: TraceEntry): number {
+  return entryCharacters + ("text" in entry ? entry.text.length : 0);
 }
 
 /** What a line of the client's end says of the envelope. */
@@ -82,7 +128,10 @@ function learn(session: Followed, { way, text }: TraceEntry & { readonly kind: "
     if (path[1]!.toUpperCase() === "MAIL FROM") {
       session.reversePath = parseReversePath(path[2]!);
       session.recipients = [];
-    } else session.recipients.push(parseForwardPath(path[2]!));
+    } else {
+      if (session.recipients.length >= recipientsMax) session.recipients.shift();
+      session.recipients.push(parseForwardPath(path[2]!));
+    }
   } catch (error) {
     // What is no address matches no pattern.
     if (!(error instanceof Fault)) throw error;

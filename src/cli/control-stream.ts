@@ -28,13 +28,15 @@ export async function followServer<Entry>(
         const isTrace = response.statusCode === 200;
         const lines = createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY });
         lines.on("line", (line) => {
-          if (line === "") return;
-          const value: unknown = JSON.parse(line);
+          const value = line === "" ? undefined : readJson(line);
           // Both ends are of one version: the server's types are the client's.
-          if (isTrace) take(value as Entry);
-          else reject(new Fault("control.refused", `The server at ${shown} says: ${wordsOf(value)}`));
+          if (!isTrace) reject(new Fault("control.refused", `The server at ${shown} says: ${wordsOf(value ?? line)}`));
+          // What is no JSON is the last line of a server that was killed while it wrote.
+          else if (value !== undefined) take(value as Entry);
         });
         lines.on("close", resolve);
+        // A server that is killed breaks off; readline says so too.
+        lines.on("error", () => resolve());
         response.on("error", () => resolve());
       },
     );
@@ -43,6 +45,14 @@ export async function followServer<Entry>(
     );
     asked.end();
   });
+}
+
+function readJson(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
 }
 
 function wordsOf(value: unknown): string {

@@ -1,7 +1,7 @@
 /**
  * The dispatcher: takes an event to its bindings, in order, one after the other, and brings back one verdict.
  * An event with nothing bound costs a look-up. As long as sinks answer without a promise, so does the dispatcher.
- * What a failing sink did to a message is undone, then its binding's onFault decides.
+ * What a failing sink did to a message, or said of its subject, is undone; then its binding's onFault decides.
  */
 import type { Message } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -11,7 +11,7 @@ import { answerMsDefault, answerWithin } from "./answer-time.ts";
 import { type Binding, checkBinding, compareBindings } from "./binding.ts";
 import { Breaker, type BreakerLimits } from "./breaker.ts";
 import type { AskName, EventName, Events, SubjectOf, TellName } from "./event.ts";
-import { eventTable } from "./event-table.ts";
+import { checkVerdict } from "./event-table.ts";
 import { type BindingHealth, freshHealth, type Health, isUsedUp, versionOf } from "./health.ts";
 import type { Observation, Skip, SkipReason } from "./observation.ts";
 import { onFaultVerdict } from "./on-fault.ts";
@@ -19,6 +19,7 @@ import type { RuleFacts } from "./rule.ts";
 import { messageFacts, ruleFacts } from "./rule-facts.ts";
 import type { ScriptRunner, ScriptStep } from "./script-runner.ts";
 import type { SinkContext } from "./sink.ts";
+import { undoOf } from "./undo.ts";
 import { proceed, readVerdict, settle, type Verdict } from "./verdict.ts";
 
 export interface DispatcherOptions {
@@ -126,6 +127,11 @@ export class Dispatcher {
     }
   }
 
+  /** A sink failed at what it began at an event: noted like any fault, and its onFault answers. */
+  failedLater<Name extends AskName>(event: Name, subject: SubjectOf<Name>, binding: Binding, error: unknown): Verdict {
+    return this.#afterFault(event, subject, binding, this.#healthFor(binding), error);
+  }
+
   /** Goes through the list from `start`. Once a sink settled, only the server's own handling is still asked: nobody settles his way past the relay control. */
   #askFrom<Name extends AskName>(
     { start, settled: settledBefore }: { readonly start: number; readonly settled: boolean },
@@ -165,8 +171,7 @@ export class Dispatcher {
         continue;
       }
       health.firings++;
-      const before = message?.snapshot();
-      const undo = () => before && message!.restore(before);
+      const undo = undoOf(subject, message, binding);
       let answer: unknown;
       try {
         answer = target.handler(subject, health.context);
@@ -273,7 +278,7 @@ export class Dispatcher {
     let verdict: Verdict;
     try {
       verdict = readVerdict(answer);
-      checkAllowed(event, verdict);
+      checkVerdict(event, verdict);
     } catch (error) {
       undo?.();
       return this.#afterFault(event, subject, binding, health, error);
@@ -387,12 +392,4 @@ function asFault(error: unknown): Fault {
 
 function by(binding: Binding, verdict: Verdict): Verdict {
   return verdict.kind === "proceed" ? verdict : { ...verdict, by: binding.id };
-}
-
-/** @throws {Fault} `verdict.not-allowed` */
-function checkAllowed(event: AskName, { kind }: Verdict): void {
-  const { verdicts } = eventTable[event];
-  if (kind === "proceed" || verdicts.includes(kind)) return;
-  const expected = ["proceed", ...verdicts].join(", ");
-  throw new Fault("verdict.not-allowed", `Cannot ${kind} at ${event}: expected one of ${expected}`);
 }

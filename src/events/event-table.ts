@@ -1,6 +1,7 @@
 /** THE event table's facts: what the type of an event (event.ts) cannot say at run time. The reference page (docs/events.md) is made from it. */
+import { Fault } from "../platform/fault.ts";
 import type { EventName, Events, SubjectOf } from "./event.ts";
-import type { VerdictKind } from "./verdict.ts";
+import type { Verdict, VerdictKind } from "./verdict.ts";
 
 export interface EventFacts {
   readonly mode: "ask" | "tell";
@@ -129,7 +130,7 @@ export const eventTable: {
     fired: true,
     scripts: false,
     verdicts: protocol,
-    when: "any verb, before its typed event",
+    when: "any verb, before its typed event; not with the library engine",
     powers: ["consume", "capture", "acceptAs"],
     ancestor: "OnInboundCommand",
   },
@@ -139,7 +140,7 @@ export const eventTable: {
     fired: true,
     scripts: false,
     verdicts: [],
-    when: "a reply is about to be written",
+    when: "a reply is about to be written; not with the library engine",
     powers: ["replaceText", "append", "setCode"],
     ancestor: "native response set and append",
   },
@@ -149,7 +150,7 @@ export const eventTable: {
     fired: true,
     scripts: false,
     verdicts: [],
-    when: "transaction reset",
+    when: "transaction reset; not with the library engine",
     powers: [],
     ancestor: null,
   },
@@ -369,4 +370,12 @@ export const eventNames = Object.keys(eventTable) as readonly EventName[];
 
 export function isEventName(text: string): text is EventName {
   return Object.hasOwn(eventTable, text);
+}
+
+/** Whether an event takes such a verdict. @throws {Fault} `verdict.not-allowed` */
+export function checkVerdict(event: EventName, { kind }: Pick<Verdict, "kind">): void {
+  const { verdicts } = eventTable[event];
+  if (kind === "proceed" || verdicts.includes(kind)) return;
+  const expected = ["proceed", ...verdicts].join(", ");
+  throw new Fault("verdict.not-allowed", `Cannot ${kind} at ${event}: expected one of ${expected}`);
 }

@@ -174,7 +174,7 @@ export interface ResetSubject extends SessionSubject {
   /** What was under way. */
   readonly transaction: Transaction;
   /** RSET, a second EHLO, STARTTLS, or a command's reply that ended it. */
-  readonly by: "RSET" | "HELO" | "STARTTLS" | "XCLIENT" | "reply";
+  readonly by: "RSET" | "HELO" | "STARTTLS" | "reply";
 }
 
 export interface DisconnectSubject extends SessionSubject {

@@ -41,23 +41,31 @@ export type TraceEntry =
     }
   | { readonly kind: "closed"; readonly session: string; readonly reason: string; readonly at: number };
 
-/** An entry is given to every follower at once; what a follower throws is its own affair. */
+/** An entry is given to every follower at once; one that throws is not given another, and no session hears of it. */
 export class Tracer {
   readonly #followers = new Set<(entry: TraceEntry) => void>();
   /** Whether anybody follows. Asked before an entry is made. */
   active = false;
 
   publish(entry: TraceEntry): void {
-    for (const follow of this.#followers) follow(entry);
+    for (const follow of this.#followers) {
+      try {
+        follow(entry);
+      } catch {
+        this.#leave(follow);
+      }
+    }
   }
 
   /** Follows until what is given back is called. */
   follow(follower: (entry: TraceEntry) => void): () => void {
     this.#followers.add(follower);
     this.active = true;
-    return () => {
-      this.#followers.delete(follower);
-      this.active = this.#followers.size > 0;
-    };
+    return () => this.#leave(follower);
+  }
+
+  #leave(follower: (entry: TraceEntry) => void): void {
+    this.#followers.delete(follower);
+    this.active = this.#followers.size > 0;
   }
 }

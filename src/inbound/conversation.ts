@@ -2,13 +2,12 @@
  * A client's conversation: the steps of its session (src/smtp), each done by the reception and answered in the session's terms. No sockets
  * here, and no time: whoever has both calls `giveUp` where a decision takes too long.
  */
-import type { LineTaker } from "../events/dialogue.ts";
 import type { DisconnectSubject } from "../events/subject.ts";
 import type { ServerSession } from "../smtp/server-session.ts";
 import type { ServerStep } from "../smtp/server-step.ts";
 import { type Answer, no, temporary } from "./answer.ts";
 import { type Eventual, whenHere } from "./eventual.ts";
-import type { LineOutcome } from "./line-dialogue.ts";
+import type { Capture, LineOutcome } from "./line-dialogue.ts";
 import type { MailDataReceiver } from "./mail-data.ts";
 import type { Reception } from "./reception.ts";
 import type { EndOfData } from "./recipient-answers.ts";
@@ -38,7 +37,7 @@ export class Conversation {
   /** Replies the client is owed at the end of data, where it is owed one for each recipient. */
   #repliesOwed = 0;
   /** Whose the next line is. */
-  #capturing: { readonly take: LineTaker; readonly verb: string } | null = null;
+  #capturing: Capture | null = null;
   /** The replies to the end of data are the last words. */
   #isCutOff = false;
 
@@ -202,8 +201,8 @@ export class Conversation {
 
   #answerLine(outcome: LineOutcome): void {
     if (outcome === null) this.#smtp.goOn();
-    else if (outcome.take !== null) {
-      this.#capturing = { take: outcome.take, verb: outcome.verb };
+    else if (outcome.capture !== null) {
+      this.#capturing = outcome.capture;
       this.#smtp.capture(outcome.answer);
     } else this.#sayInstead(outcome.answer, outcome.user);
   }

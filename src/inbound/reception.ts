@@ -2,7 +2,6 @@
  * Reception: what we do at each step of a client's session, whichever engine parsed it. Asks the events, keeps the transaction, and says the
  * reply; what becomes of a message at the end of its data is arrival.ts. It knows no sockets. What is decided at once is answered at once.
  */
-import type { LineTaker } from "../events/dialogue.ts";
 import type { EventName } from "../events/event.ts";
 import type { CommandSubject, DisconnectSubject, HeloSubject, Parameters, ResetSubject } from "../events/subject.ts";
 import type { Tracer } from "../events/trace.ts";
@@ -26,7 +25,7 @@ import {
 } from "./answer.ts";
 import { Arrival, type ArrivalOptions, type EndOfDataFacts } from "./arrival.ts";
 import { type Eventual, whenHere } from "./eventual.ts";
-import { askCommand, handLine, type LineOutcome } from "./line-dialogue.ts";
+import { askCommand, type Capture, handLine, type LineOutcome } from "./line-dialogue.ts";
 import type { ListenerOptions } from "./listener.ts";
 import { type AskHeaders, headerOctetsMax, MailDataReceiver } from "./mail-data.ts";
 import type { EndOfData } from "./recipient-answers.ts";
@@ -34,6 +33,7 @@ import { type InboundSession, InboundTransaction } from "./session.ts";
 import {
   AuthDecision,
   ConnectDecision,
+  HeadersDecision,
   HeloDecision,
   MailFromDecision,
   RcptToDecision,
@@ -241,20 +241,15 @@ export class Reception {
   }
 
   /** What the sink that asked for a line makes of it. */
-  captured(
-    session: InboundSession,
-    line: { readonly take: LineTaker; readonly verb: string; readonly line: string },
-  ): Eventual<LineOutcome> {
-    return handLine(this.#options, session, line);
+  captured(session: InboundSession, line: Capture & { readonly line: string }): Eventual<LineOutcome> {
+    return handLine(this.#options.dispatcher, session, line);
   }
 
   /** The reply as it is to be said. What it takes back is taken back here. */
   reply(session: InboundSession, verb: string, reply: Reply): Eventual<Reply> {
     const decision = new ReplyDecision(session, verb, reply);
-    const faultsBefore = this.#faultsAtReply();
     return whenHere(this.#options.dispatcher.ask("onReply", decision), () => {
-      // A sink that failed leaves the reply as it was.
-      const said = this.#faultsAtReply() === faultsBefore ? decision.reply : reply;
+      const said = decision.reply;
       if (reply.code < 400 && said.code >= 400) this.#takeBack(session, verb, reply.code);
       return said;
     });
@@ -346,10 +341,9 @@ export class Reception {
 
   #askHeaders(session: InboundSession, transaction: InboundTransaction): AskHeaders {
     return (header) => {
-      let bodyIsWanted = true;
-      const dropBody = () => void (bodyIsWanted = false);
-      const verdict = this.#options.dispatcher.ask("onHeaders", { session, transaction, header, dropBody });
-      return whenHere(verdict, (given) => objection(given) ?? (bodyIsWanted ? "keep" : "drop-body"));
+      const decision = new HeadersDecision({ session, transaction, header });
+      const verdict = this.#options.dispatcher.ask("onHeaders", decision);
+      return whenHere(verdict, (given) => objection(given) ?? (decision.bodyIsWanted ? "keep" : "drop-body"));
     };
   }
 
@@ -359,11 +353,6 @@ export class Reception {
     else if (verb === "MAIL") this.reset(session, "reply");
     else if (verb === "RCPT") session.transaction?.takeBackLast();
     else if (verb === "HELO" || verb === "EHLO" || verb === "LHLO") session.helo = "";
-  }
-
-  #faultsAtReply(): number {
-    const { dispatcher } = this.#options;
-    return dispatcher.bindingsOf("onReply").reduce((sum, { id }) => sum + dispatcher.healthOf(id).faults, 0);
   }
 
   /** Goes on with what was decided, unless that was given up meanwhile: then it comes too late and changes nothing. */

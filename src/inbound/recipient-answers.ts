@@ -1,5 +1,6 @@
 /** Answers for single recipients at the end of data, where the client hears one for each: LMTP (RFC 2033 §4.2), PRDR (draft-hall-prdr). */
 import type { EndOfDataSubject } from "../events/subject.ts";
+import { Revocable } from "../events/undo.ts";
 import { describeVerdict, readVerdict, type Verdict } from "../events/verdict.ts";
 import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
@@ -15,16 +16,17 @@ export interface EndOfData {
   readonly each: readonly Answer[] | null;
 }
 
-export class EndOfDataDecision implements EndOfDataSubject {
+export class EndOfDataDecision extends Revocable implements EndOfDataSubject {
   readonly session: InboundSession;
   readonly message: Message;
   readonly perRecipient: boolean;
   readonly #rcpts: readonly TakenRcpt[];
   /** Objections, by mailbox. */
-  #answers: Map<string, Answer> | null = null;
+  answers: ReadonlyMap<string, Answer> | null = null;
   #over = false;
 
   constructor(session: InboundSession, message: Message, rcpts: readonly TakenRcpt[], perRecipient: boolean) {
+    super();
     this.session = session;
     this.message = message;
     this.perRecipient = perRecipient;
@@ -50,13 +52,13 @@ export class EndOfDataDecision implements EndOfDataSubject {
           : "the client hears one reply for all";
       throw new Fault("recipient.not-alone", `Cannot answer for ${formatMailbox(mailbox)}: ${why}`);
     }
-    (this.#answers ??= new Map()).set(keyOf(mailbox), answer);
+    this.answers = new Map([...(this.answers ?? []), [keyOf(mailbox), answer]]);
     this.takeOff();
   };
 
   /** Those who were answered are no recipients any more, whatever a sink behind that made of the envelope. */
   takeOff(): void {
-    const answers = this.#answers;
+    const answers = this.answers;
     if (answers === null) return;
     const { envelope } = this.message;
     const recipients = envelope.recipients.filter(({ mailbox }) => !answers.has(keyOf(mailbox)));
@@ -65,7 +67,7 @@ export class EndOfDataDecision implements EndOfDataSubject {
 
   /** Whether every recipient was answered: nothing is left to decide. */
   get allAnswered(): boolean {
-    return this.#answers !== null && this.#rcpts.every((rcpt) => this.#answerTo(rcpt) !== undefined);
+    return this.answers !== null && this.#rcpts.every((rcpt) => this.#answerTo(rcpt) !== undefined);
   }
 
   /** The replies, where `rest` is for those who got none of their own. */
@@ -76,7 +78,7 @@ export class EndOfDataDecision implements EndOfDataSubject {
 
   #answerTo({ mailboxes }: TakenRcpt): Answer | undefined {
     const [mailbox, ...others] = mailboxes;
-    return others.length === 0 ? this.#answers?.get(keyOf(mailbox!)) : undefined;
+    return others.length === 0 ? this.answers?.get(keyOf(mailbox!)) : undefined;
   }
 }
 

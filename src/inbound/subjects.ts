@@ -5,11 +5,13 @@
 import type {
   AuthSubject,
   ConnectSubject,
+  HeadersSubject,
   HeloSubject,
   MailFromSubject,
   RcptToSubject,
   ReplySubject,
 } from "../events/subject.ts";
+import { Revocable } from "../events/undo.ts";
 import type { Mailbox } from "../mail/mailbox.ts";
 import type { ReversePath } from "../mail/path.ts";
 import type { Reply } from "../mail/status.ts";
@@ -18,12 +20,13 @@ import type { ScramCredentials } from "../smtp/scram.ts";
 import { checkMayRecode, checkReply, checkReplyLine, checkReplyText } from "./reply-check.ts";
 import type { InboundSession, InboundTransaction } from "./session.ts";
 
-export class ConnectDecision implements ConnectSubject {
+export class ConnectDecision extends Revocable implements ConnectSubject {
   readonly session: InboundSession;
   /** "" where nobody set one. */
   banner = "";
 
   constructor(session: InboundSession) {
+    super();
     this.session = session;
   }
 
@@ -33,13 +36,14 @@ export class ConnectDecision implements ConnectSubject {
   };
 }
 
-export class HeloDecision implements HeloSubject {
+export class HeloDecision extends Revocable implements HeloSubject {
   readonly session: InboundSession;
   readonly verb: HeloSubject["verb"];
   readonly name: string;
   keywords: readonly string[];
 
   constructor(session: InboundSession, facts: Pick<HeloSubject, "verb" | "name" | "keywords">) {
+    super();
     this.session = session;
     this.verb = facts.verb;
     this.name = facts.name;
@@ -71,7 +75,7 @@ function keywordOf(line: string): string {
   return line.split(" ", 1)[0]!.toUpperCase();
 }
 
-export class AuthDecision implements AuthSubject {
+export class AuthDecision extends Revocable implements AuthSubject {
   readonly session: InboundSession;
   readonly mechanism: string;
   readonly user: string;
@@ -81,6 +85,7 @@ export class AuthDecision implements AuthSubject {
   provedAs: string;
 
   constructor(session: InboundSession, facts: Pick<AuthSubject, "mechanism" | "user" | "secret">) {
+    super();
     this.session = session;
     this.mechanism = facts.mechanism;
     this.user = facts.user;
@@ -98,13 +103,14 @@ export class AuthDecision implements AuthSubject {
   };
 }
 
-export class MailFromDecision implements MailFromSubject {
+export class MailFromDecision extends Revocable implements MailFromSubject {
   readonly session: InboundSession;
   readonly parameters: MailFromSubject["parameters"];
   readonly options: MailFromSubject["options"];
   reversePath: ReversePath;
 
   constructor(session: InboundSession, facts: Pick<MailFromSubject, "reversePath" | "parameters" | "options">) {
+    super();
     this.session = session;
     this.reversePath = facts.reversePath;
     this.parameters = facts.parameters;
@@ -116,7 +122,7 @@ export class MailFromDecision implements MailFromSubject {
   };
 }
 
-export class RcptToDecision implements RcptToSubject {
+export class RcptToDecision extends Revocable implements RcptToSubject {
   readonly session: InboundSession;
   readonly transaction: InboundTransaction;
   readonly parameters: RcptToSubject["parameters"];
@@ -128,6 +134,7 @@ export class RcptToDecision implements RcptToSubject {
     session: InboundSession,
     facts: Pick<RcptToSubject, "forwardPath" | "parameters" | "options"> & { readonly transaction: InboundTransaction },
   ) {
+    super();
     this.session = session;
     this.transaction = facts.transaction;
     this.parameters = facts.parameters;
@@ -148,12 +155,31 @@ export class RcptToDecision implements RcptToSubject {
   };
 }
 
-export class ReplyDecision implements ReplySubject {
+export class HeadersDecision extends Revocable implements HeadersSubject {
+  readonly session: InboundSession;
+  readonly transaction: InboundTransaction;
+  readonly header: HeadersSubject["header"];
+  bodyIsWanted = true;
+
+  constructor({ session, transaction, header }: Pick<HeadersDecision, "session" | "transaction" | "header">) {
+    super();
+    this.session = session;
+    this.transaction = transaction;
+    this.header = header;
+  }
+
+  readonly dropBody = (): void => {
+    this.bodyIsWanted = false;
+  };
+}
+
+export class ReplyDecision extends Revocable implements ReplySubject {
   readonly session: InboundSession;
   readonly verb: string;
   reply: Reply;
 
   constructor(session: InboundSession, verb: string, reply: Reply) {
+    super();
     this.session = session;
     this.verb = verb;
     this.reply = reply;

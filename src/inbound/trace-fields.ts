@@ -34,8 +34,8 @@ function receivedClauses(facts: ReceivedFacts): string[] {
   const named = recipient && others.length === 0 ? ` for <${formatMailbox(recipient)}>` : "";
   return [
     `from ${helo} (${host}${literal})`,
-    `by ${facts.by} (OnArrival) with ${facts.protocol}`,
-    `id ${facts.id}${named};`,
+    `by ${facts.by} (OnArrival)`,
+    `with ${facts.protocol} id ${facts.id}${named};`,
     formatDate(facts.at),
   ];
 }

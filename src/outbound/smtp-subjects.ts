@@ -15,6 +15,7 @@ import type {
   SessionStartSubject,
   TlsPolicy,
 } from "../events/subject-outbound.ts";
+import { Revocable } from "../events/undo.ts";
 import { type Mailbox, normalizeDomain } from "../mail/mailbox.ts";
 import { Message } from "../mail/message.ts";
 import type { Reply } from "../mail/status.ts";
@@ -55,21 +56,23 @@ export function passageOf(message: Message, attemptId: string): Passage {
 /** Commands a sink may insert at one event. */
 export const insertedMax = 20;
 
-class Insertions implements Insertable {
+/** Powers are fields, so that a sink may take them out of its subject: `({ insert }) => …`. */
+class Insertions extends Revocable implements Insertable {
   readonly session: SessionFacts;
-  readonly inserted: ClientCommand[] = [];
+  inserted: readonly ClientCommand[] = [];
   #over = false;
 
   constructor(session: SessionFacts) {
+    super();
     this.session = session;
   }
 
-  insert(line: string): void {
+  readonly insert = (line: string): void => {
     this.checkTime();
     if (this.inserted.length === insertedMax)
       throw new Fault("command.not-allowed", `Cannot insert more than ${insertedMax} commands at one event`);
-    this.inserted.push(insertedCommand(line));
-  }
+    this.inserted = [...this.inserted, insertedCommand(line)];
+  };
 
   /** Nothing can be asked for any more: the commands go. */
   finish(): void {
@@ -89,7 +92,7 @@ export class SessionStart extends Insertions implements SessionStartSubject {
     this.choice = choice;
   }
 
-  choose(choice: Partial<SessionChoice>): void {
+  readonly choose = (choice: Partial<SessionChoice>): void => {
     this.checkTime();
     const chosen = { ...this.choice, ...choice };
     const { name, tls, sourceAddress, credentials } = chosen;
@@ -106,7 +109,7 @@ export class SessionStart extends Insertions implements SessionStartSubject {
               : undefined;
     if (problem !== undefined) throw new Fault("command.not-allowed", `Cannot take ${problem}`);
     this.choice = chosen;
-  }
+  };
 }
 
 function areCredentials(given: { readonly user: unknown; readonly password: unknown }): boolean {
@@ -117,10 +120,10 @@ function areCredentials(given: { readonly user: unknown; readonly password: unkn
 export class SessionEnd extends Insertions implements SessionEndSubject {
   kept = false;
 
-  keep(): void {
+  readonly keep = (): void => {
     this.checkTime();
     this.kept = true;
-  }
+  };
 }
 
 class MessageInsertions extends Insertions implements OutboundMessageSubject {
@@ -143,15 +146,15 @@ abstract class Draft extends MessageInsertions implements Rewritable {
     this.command = command;
   }
 
-  setParameter(keyword: string, value: string | null): void {
+  readonly setParameter = (keyword: string, value: string | null): void => {
     this.checkTime();
     this.command = withParameter(this.command, keyword, value);
-  }
+  };
 
-  setCommand(line: string): void {
+  readonly setCommand = (line: string): void => {
     this.checkTime();
     this.command = changedCommand(this.verb, line);
-  }
+  };
 }
 
 export class MessageStart extends Draft implements MessageStartSubject {
@@ -193,7 +196,7 @@ export class BeforeData extends MessageInsertions implements BeforeDataSubject {
 /** Verbs whose no is a no: only the peer can take a message over. */
 const custodyVerbs: ReadonlySet<string> = new Set(["", "STARTTLS", "MAIL", "RCPT", "DATA", "_EOD"]);
 
-export class ServerResponse implements ServerResponseSubject {
+export class ServerResponse extends Revocable implements ServerResponseSubject {
   readonly session: SessionFacts;
   readonly verb: string;
   readonly command: string;
@@ -210,6 +213,7 @@ export class ServerResponse implements ServerResponseSubject {
     { command, reply }: { readonly command: ClientCommand; readonly reply: Reply },
     about: { readonly passage: Passage | null; readonly forwardPath: Mailbox | null },
   ) {
+    super();
     this.session = session;
     this.verb = command.verb;
     this.command = command.shown;
@@ -220,7 +224,7 @@ export class ServerResponse implements ServerResponseSubject {
     this.forwardPath = about.forwardPath;
   }
 
-  accept(): void {
+  readonly accept = (): void => {
     if (custodyVerbs.has(this.verb) || isHello(this.verb)) {
       throw new Fault(
         "reply.custody",
@@ -228,9 +232,9 @@ export class ServerResponse implements ServerResponseSubject {
       );
     }
     this.accepted = true;
-  }
+  };
 
-  goOn(by: "reset" | "quit"): void {
+  readonly goOn = (by: "reset" | "quit"): void => {
     this.next = by;
-  }
+  };
 }

@@ -1,4 +1,4 @@
-/** Files that are whole or absent after a power cut: written aside, synced, linked into place, and their folder synced. */
+/** Files that are whole or absent after a power cut: written aside, synced, renamed into place, and their folder synced. One writer of a path at a time. */
 import { type FileHandle, open, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -8,7 +8,7 @@ import { dirname } from "node:path";
  */
 export async function writeDurably(path: string, chunks: Iterable<Uint8Array>, mode = 0o600): Promise<void> {
   const aside = `${path}.${process.pid}.tmp`;
-  const file = await open(aside, "wx", mode);
+  const file = await openAnew(aside, mode);
   try {
     try {
       for (const chunk of chunks) await writeFully(file, chunk);
@@ -22,6 +22,17 @@ export async function writeDurably(path: string, chunks: Iterable<Uint8Array>, m
     throw error;
   }
   await syncFolder(dirname(path));
+}
+
+/** A server that was killed may have left the file, and in a container the next one has its process id. */
+async function openAnew(path: string, mode: number): Promise<FileHandle> {
+  try {
+    return await open(path, "wx", mode);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    await unlink(path);
+    return await open(path, "wx", mode);
+  }
 }
 
 /** Makes the entries of a folder durable: a new name survives a power cut only after this. */

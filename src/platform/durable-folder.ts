@@ -3,9 +3,21 @@ import { mkdir, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { syncFolder } from "./durable-file.ts";
 
+/** Folders that are being made: who needs one of them meanwhile waits, since a folder that is there need not be durable yet. */
+const underWay = new Map<string, Promise<void>>();
+
 /** Makes the folder and what is missing above it; once this resolves every entry made is durable. */
-export async function makeFolderDurably(path: string, mode = 0o700): Promise<void> {
+export function makeFolderDurably(path: string, mode = 0o700): Promise<void> {
   const folder = resolve(path);
+  let made = underWay.get(folder);
+  if (!made) {
+    made = make(folder, mode).finally(() => underWay.delete(folder));
+    underWay.set(folder, made);
+  }
+  return made;
+}
+
+async function make(folder: string, mode: number): Promise<void> {
   let state = await makeFolder(folder, mode);
   if (state === "there") return;
   if (state instanceof Error && dirname(folder) !== folder) {
@@ -14,7 +26,7 @@ export async function makeFolderDurably(path: string, mode = 0o700): Promise<voi
     state = await makeFolder(folder, mode);
   }
   if (state instanceof Error) throw state;
-  // "there" by now is somebody else's doing at the same time; whether they have synced it yet is not known, so it is synced here too.
+  // "there" by now is another process's doing; whether it has synced it yet is not known, so it is synced here too.
   await syncFolder(dirname(folder));
 }
 

@@ -35,7 +35,7 @@ export const accessListProperties = {
   on_deny: property(
     choice("way", ["refuse", "defer", "drop", "quarantine", "discard"]),
     "refuse",
-    "What becomes of who is denied. `quarantine` and `discard` are for messages: the sink is bound to onArrival then.",
+    "What becomes of who is denied. `quarantine` and `discard` are for whole messages: the sink is bound to onArrival then, and one recipient on a list is enough, whoever the others are.",
   ),
   text: property(
     replyText,

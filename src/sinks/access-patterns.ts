@@ -171,7 +171,10 @@ export class ListSource {
     const patterns = new PatternSet(this.kind);
     const stamp = stampOf(file.path);
     try {
-      if (statSync(file.path).size > fileOctetsMax) return [`${file.path} has more than ${fileOctetsMax} octets`];
+      const stats = statSync(file.path);
+      // A pipe or a device could be read for ever.
+      if (!stats.isFile()) return [`${file.path} is not a file`];
+      if (stats.size > fileOctetsMax) return [`${file.path} has more than ${fileOctetsMax} octets`];
       for (const [index, line] of readFileSync(file.path, "utf8").split("\n").entries()) {
         // A "#" within a pattern is part of it: local parts may have one. RFC 5321 §4.1.2.
         const written = line.replace(/(?:^|\s)#.*$/su, "").trim();
@@ -200,7 +203,12 @@ function tryAdd(patterns: PatternSet, written: string): string | null {
   }
 }
 
+/** Another one where the file may be another. Never throws. */
 function stampOf(path: string): string {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  return stats ? `${stats.mtimeMs} ${stats.size} ${stats.ino}` : "missing";
+  try {
+    const { mtimeMs, size, ino } = statSync(path);
+    return `${mtimeMs} ${size} ${ino}`;
+  } catch (error) {
+    return describeThrown(error);
+  }
 }

@@ -126,8 +126,7 @@ export class ArchiveFolder {
           for (const name of await entriesOf(join(path, day), asidePattern)) await unlink(join(path, day, name));
           // Without a limit nobody asks how much there is.
           if (this.#options.sizeOctetsMax === null) continue;
-          for (const name of await entriesOf(join(path, day), filePattern))
-            this.#count(day, (await stat(join(path, day, name))).size);
+          for (const { octets } of await filesOf(join(path, day))) this.#count(day, octets);
         }
   }
 
@@ -162,12 +161,12 @@ export class ArchiveFolder {
   /** Removes the oldest files of a day while `goesOn` holds, and its folder where it is empty then. */
   async #removeDay(day: string, goesOn: () => boolean): Promise<void> {
     const folder = join(this.#options.path, day);
-    for (const name of (await entriesOf(folder, filePattern)).sort()) {
+    const files = await filesOf(folder);
+    // Somebody else may have taken files away, to keep them elsewhere: those are not to count against the ones that came since.
+    this.#count(day, files.reduce((sum, { octets }) => sum + octets, 0) - (this.#octetsOf.get(day) ?? 0));
+    for (const { name, octets } of files) {
       if (!goesOn()) return;
-      // Somebody else may have removed it already.
-      const octets = (await stat(join(folder, name)).catch(() => null))?.size;
-      if (octets === undefined) continue;
-      await unlink(join(folder, name));
+      await unlink(join(folder, name)).catch(ifThere);
       this.#count(day, -octets);
     }
     // The folder of a day that may still get messages stays. One that is not empty holds what is not ours.
@@ -188,6 +187,22 @@ function timeOf(at: number): string {
   return new Date(at).toISOString().slice(11).replace(/\D/g, "");
 }
 
+/** What is ours in a day's folder, the oldest first. */
+async function filesOf(folder: string): Promise<{ readonly name: string; readonly octets: number }[]> {
+  const files: { readonly name: string; readonly octets: number }[] = [];
+  for (const name of (await entriesOf(folder, filePattern)).sort()) {
+    const stats = await stat(join(folder, name)).catch(ifThere);
+    if (stats) files.push({ name, octets: stats.size });
+  }
+  return files;
+}
+
+/** None where somebody removed the folder. */
 async function entriesOf(folder: string, pattern: RegExp): Promise<string[]> {
-  return (await readdir(folder)).filter((name) => pattern.test(name));
+  return ((await readdir(folder).catch(ifThere)) ?? []).filter((name) => pattern.test(name));
+}
+
+/** Passes over what somebody else removed meanwhile. */
+function ifThere(error: unknown): undefined {
+  if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
 }

@@ -5,7 +5,7 @@
 import { compileNetworks } from "../events/network.ts";
 import type { Sink, SinkContext } from "../events/sink.ts";
 import type { Session } from "../events/subject.ts";
-import { defer, proceed, refuse, type Verdict } from "../events/verdict.ts";
+import { defer, proceed, refuse, type Verdict, verdictTextOctetsMax } from "../events/verdict.ts";
 import { choice, count, duration, flag, text } from "../platform/value.ts";
 import { countingCodes, type DnsList, dnsLists, isRefusal } from "./dnsbl-list.ts";
 import { ipOctets, reversedLabels } from "./ip-octets.ts";
@@ -126,7 +126,9 @@ export function dnsbl(values: ValuesOf<typeof dnsblProperties>, { clock, resolve
     if (!listed) return proceed;
     // The heaviest is the one to turn to.
     const [heaviest] = [...hits].sort((one, other) => other.weight - one.weight);
-    const told = tellZone ? `${words} at ${heaviest!.zone}`.slice(0, 480) : words;
+    const named = `${words} at ${heaviest!.zone}`;
+    // Long words leave no room for the name.
+    const told = tellZone && Buffer.byteLength(named) <= verdictTextOctetsMax ? named : words;
     return action === "defer" ? defer(told) : refuse(told);
   }
 

@@ -17,9 +17,6 @@ export interface SeenClient {
   readonly lastAt: number;
 }
 
-/** A client's last time is written no more often than this. */
-const touchMs = 3_600_000;
-
 const schema = `
   CREATE TABLE IF NOT EXISTS triplet (key TEXT PRIMARY KEY, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, passed INTEGER NOT NULL)
     WITHOUT ROWID, STRICT;
@@ -98,8 +95,9 @@ export class GreylistStore {
     if (creditTo !== null) this.#statements.credit.run(creditTo, now);
   }
 
-  touchClient(network: string, now: number, lastAt: number): void {
-    if (now - lastAt >= touchMs) this.#statements.touch.run(now, network);
+  /** A client is here again. */
+  touchClient(network: string, now: number): void {
+    this.#statements.touch.run(now, network);
   }
 
   /** Forgets what nobody came back for, and who has not been here for long. */

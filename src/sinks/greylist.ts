@@ -73,6 +73,8 @@ export async function greylist(
   if (waitMs >= windowMs) throw propertiesFault("greylist", ["window: expected more than wait"]);
   const bits = { v4: values.network_bits_v4, v6: values.network_bits_v6 };
   const isExcepted = compileNetworks(values.except_networks);
+  // How often a client's last time is written: seldom, and well before it is forgotten.
+  const touchMs = Math.min(hour, lifetimeMs / 24);
   if (folder !== null) await makeFolderDurably(folder);
   const store = new GreylistStore(folder === null ? ":memory:" : join(folder, "greylist.db"), { entriesMax });
   const later = defer(values.text, { code: 451, status: "4.7.1" });
@@ -100,7 +102,7 @@ export async function greylist(
       if (autoAllow > 0) {
         const client = store.client(network);
         if (client !== null && client.passes >= autoAllow && now - client.lastAt <= lifetimeMs) {
-          if (!rehearsal) store.touchClient(network, now, client.lastAt);
+          if (!rehearsal && now - client.lastAt >= touchMs) store.touchClient(network, now);
           return proceed;
         }
       }

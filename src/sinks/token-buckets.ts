@@ -17,7 +17,7 @@ const toleranceMs = 1e-6;
 
 export class TokenBuckets {
   readonly #options: TokenBucketOptions;
-  /** Key to the time its bucket is full again; the one not taken from for longest is the first. */
+  /** Key to the time its bucket is full again; the one not asked for longest is the first. */
   readonly #fullAt = new Map<string, number>();
 
   constructor(options: TokenBucketOptions) {
@@ -29,13 +29,13 @@ export class TokenBuckets {
     const { intervalMs, burst, keysMax } = this.#options;
     const known = this.#fullAt.get(key);
     const from = known === undefined || known < nowMs ? nowMs : known;
-    if (from - nowMs > (burst - 1) * intervalMs + toleranceMs) return false;
-    if (onlyLook) return true;
-    // Set anew, it moves to the end.
+    const isThere = from - nowMs <= (burst - 1) * intervalMs + toleranceMs;
+    if (onlyLook) return isThere;
+    // Set anew, it moves to the end: who is held back is not forgotten for it.
     if (known !== undefined) this.#fullAt.delete(key);
     else if (this.#fullAt.size >= keysMax) this.#fullAt.delete(this.#fullAt.keys().next().value!);
-    this.#fullAt.set(key, from + intervalMs);
-    return true;
+    this.#fullAt.set(key, isThere ? from + intervalMs : from);
+    return isThere;
   }
 
   get size(): number {

@@ -31,11 +31,6 @@ export class OctetQueue {
     return this.#length;
   }
 
-  /** Whether a line has begun: its octets are here, or were thrown away because there were too many. */
-  get partial(): boolean {
-    return this.#length > 0 || this.#skipping;
-  }
-
   push(chunk: Buffer): void {
     if (chunk.length === 0) return;
     this.#chunks.push(chunk);

@@ -2,7 +2,8 @@
  * What a peer says of the client it speaks for: the attributes of XCLIENT and XFORWARD. Pure.
  * https://www.postfix.org/XCLIENT_README.html, https://www.postfix.org/XFORWARD_README.html
  */
-import { isIP, isIPv6 } from "node:net";
+import { isIPv6 } from "node:net";
+import { plainIp } from "./plain-ip.ts";
 import { decodeXtext } from "./xtext.ts";
 
 /** Name in upper case to value; null where the peer does not know it. */
@@ -62,8 +63,8 @@ function ifMatches(pattern: RegExp): Check {
 
 /** `192.0.2.1`, `IPV6:2001:db8::1`; (lenient: without the prefix too). */
 function readAddress(value: string): string | null {
-  if (/^IPV6:/i.test(value)) return isIPv6(value.slice(5)) ? value.slice(5) : null;
-  return isIP(value) === 0 ? null : value;
+  if (!/^IPV6:/i.test(value)) return plainIp(value);
+  return isIPv6(value.slice(5)) ? plainIp(value.slice(5)) : null;
 }
 
 function readPort(value: string): string | null {

@@ -2,7 +2,8 @@
  * The PROXY header: what a load balancer says of the connection it passes on, in front of everything else. Version 1 (text) and 2 (binary). Pure.
  * https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt
  */
-import { isIPv4, isIPv6, SocketAddress } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
+import { plainIp } from "./plain-ip.ts";
 
 /** Who connects to the load balancer, and where. */
 export interface ProxiedClient {
@@ -30,18 +31,7 @@ const textSignature = Buffer.from("PROXY ");
 const binarySignature = Buffer.from("\r\n\r\n\0\r\nQUIT\n");
 const binaryFixedOctets = 16;
 
-/** Gathers the header from chunks. There is an answer before more than the longest header is kept. */
-export class ProxyHeaderReader {
-  #octets: Buffer = Buffer.alloc(0);
-
-  /** Takes the next octets. Do not call it again behind an answer. */
-  take(chunk: Buffer): ProxyHeader {
-    this.#octets = this.#octets.length === 0 ? chunk : Buffer.concat([this.#octets, chunk]);
-    return readProxyHeader(this.#octets);
-  }
-}
-
-/** Reads the header from all octets that have come so far. */
+/** Reads the header from all octets that have come so far. There is an answer before they are more than the longest header. */
 export function readProxyHeader(octets: Buffer): ProxyHeader {
   if (beginsLike(octets, textSignature)) return octets.length < textSignature.length ? "more" : readText(octets);
   if (beginsLike(octets, binarySignature)) return octets.length < binaryFixedOctets ? "more" : readBinary(octets);
@@ -67,7 +57,7 @@ function readText(octets: Buffer): ProxyHeader {
   if (isAddress === undefined || more.length > 0) return { error: "the PROXY line cannot be read" };
   if (!isAddress(ip) || !isAddress(localIp)) return { error: "the PROXY line has no addresses of its family" };
   if (!isPort(port) || !isPort(localPort)) return { error: "the PROXY line has no ports" };
-  const client = { ip: plain(ip), port: Number(port), localIp: plain(localIp), localPort: Number(localPort) };
+  const client = { ip: plainIp(ip)!, port: Number(port), localIp: plainIp(localIp)!, localPort: Number(localPort) };
   return { client, rest };
 }
 
@@ -101,13 +91,7 @@ function readBinary(octets: Buffer): ProxyHeader {
 
 function formatAddress(octets: Buffer): string {
   if (octets.length === 4) return octets.join(".");
-  return plain(octets.toString("hex").replace(/(....)(?!$)/g, "$1:"));
-}
-
-/** IPv6 in its short form, and IPv4 inside IPv6 as IPv4. */
-function plain(ip: string): string {
-  if (!ip.includes(":")) return ip;
-  return new SocketAddress({ address: ip, family: "ipv6" }).address.replace(/^::ffff:(?=\d+\.)/, "");
+  return plainIp(octets.toString("hex").replace(/(....)(?!$)/g, "$1:"))!;
 }
 
 function isUnscopedIPv6(text: string): boolean {

@@ -96,7 +96,7 @@ export function applyEffect(
       if (isPositive) state.idleCommands = 0;
       return null;
     case "login":
-      if (code !== 235) return "error";
+      if (!isPositive) return "error";
       state.authenticated = true;
       return null;
     case "consumed":
@@ -104,7 +104,8 @@ export function applyEffect(
     case "xclient":
       if (!isPositive) return null;
       forgetDialogue(state);
-      state.authenticated = state.claimsLogin ?? state.authenticated;
+      // A login of the peer's own is not its client's.
+      state.authenticated = state.claimsLogin;
       return null;
     case "error":
     case "idle":

@@ -1,6 +1,6 @@
 /** SASL exchanges of the server, line by line: PLAIN (RFC 4616), LOGIN, SCRAM-SHA-256 (RFC 7677) inside AUTH (RFC 4954). Pure. */
 import { type OwedReply, owed } from "./reply-effect.ts";
-import { createScramNonce, type ScramCredentials, ScramServerExchange } from "./scram.ts";
+import { createScramNonce, isUserName, type ScramCredentials, ScramServerExchange } from "./scram.ts";
 import type { ServerStep } from "./server-step.ts";
 
 export const passwordMechanisms: readonly string[] = ["PLAIN", "LOGIN"];
@@ -38,6 +38,7 @@ export class SaslExchange {
     if (this.#scram) return this.#takeScram(this.#scram, text);
     if (mechanism === "LOGIN") {
       if (this.#user !== null) return { kind: "auth", mechanism, user: this.#user, secret: text };
+      if (!isUserName(text)) return unreadable;
       this.#user = text;
       return challengeOf("Password:");
     }
@@ -72,7 +73,8 @@ export class SaslExchange {
 /** `[authzid] NUL authcid NUL password`; acting for somebody else is not taken. RFC 4616 §2. */
 function parsePlain(text: string): { readonly user: string; readonly secret: string } | null {
   const [authorization, user, secret, ...more] = text.split("\0");
-  if (authorization === undefined || !user || secret === undefined || more.length > 0) return null;
+  if (authorization === undefined || user === undefined || secret === undefined || more.length > 0) return null;
+  if (!isUserName(user)) return null;
   return authorization === "" || authorization === user ? { user, secret } : null;
 }
 

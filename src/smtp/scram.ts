@@ -65,11 +65,11 @@ export class ScramServerExchange {
     this.#nonce = nonce;
   }
 
-  /** `n,,n=ann,r=nonce`. RFC 5802 §7. */
+  /** `n,,n=ann,r=nonce`. What has `m=` is for a server that knows more, and fails. RFC 5802 §5.1, §7. */
   takeFirst(message: string): { readonly user: string } | ScramTrouble {
     // A client that binds the channel would be let down: that is not offered. `y`: it could, and sees that we cannot. RFC 5802 §6.
     if (/^p=/.test(message)) return { trouble: "channel-binding" };
-    const match = /^([ny],(?:a=([^,\0]+))?,)(n=([^,\0]+),r=([\x21-\x2b\x2d-\x7e]+)(?:,[A-Za-z]=[^,\0]+)*)$/.exec(
+    const match = /^([ny],(?:a=([^,\0]+))?,)(n=([^,\0]+),r=([\x21-\x2b\x2d-\x7e]+)(?:,[A-Za-ln-z]=[^,\0]+)*)$/.exec(
       message,
     );
     if (!match) return { trouble: "syntax" };
@@ -96,7 +96,7 @@ export class ScramServerExchange {
   /** `c=biws,r=nonce,p=proof`: what to say in return, `v=signature`, where the proof holds; null where it does not. RFC 5802 §3, §5.1. */
   takeFinal(message: string): string | null {
     const match =
-      /^(c=([A-Za-z0-9+/]+={0,2}),r=([\x21-\x2b\x2d-\x7e]+)(?:,[A-Za-z]=[^,\0]+)*?),p=([A-Za-z0-9+/]+={0,2})$/.exec(
+      /^(c=([A-Za-z0-9+/]+={0,2}),r=([\x21-\x2b\x2d-\x7e]+)(?:,[A-Za-ln-z]=[^,\0]+)*?),p=([A-Za-z0-9+/]+={0,2})$/.exec(
         message,
       );
     if (!match || this.#credentials === null) return null;
@@ -118,8 +118,14 @@ export function createScramNonce(): string {
   return randomBytes(18).toString("base64");
 }
 
-/** `=2C` is a comma, `=3D` an equals sign; null where another `=` is there. RFC 5802 §5.1; the form of RFC 4013 is only NFKC here. */
+/** `=2C` is a comma, `=3D` an equals sign; null where another `=` is there, or it is no name. RFC 5802 §5.1; the form of RFC 4013 is only NFKC here. */
 function decodeSaslName(text: string): string | null {
   if (/=(?!2C|3D)/.test(text)) return null;
-  return text.replaceAll("=2C", ",").replaceAll("=3D", "=").normalize("NFKC");
+  const name = text.replaceAll("=2C", ",").replaceAll("=3D", "=").normalize("NFKC");
+  return isUserName(name) ? name : null;
+}
+
+/** Whether it can be a user's name: there is one, without control characters, which would be line ends to whoever writes it down. RFC 4013 §2.3. */
+export function isUserName(text: string): boolean {
+  return text !== "" && !/[\x00-\x1f\x7f-\x9f]/.test(text);
 }

@@ -17,8 +17,8 @@ export interface SessionState {
   /** What MAIL of this transaction asked for. */
   prdr: boolean;
   binaryMime: boolean;
-  /** Whether the client that XCLIENT speaks of is logged in; null where it does not say. */
-  claimsLogin: boolean | null;
+  /** Whether XCLIENT says that the client it speaks of is logged in. */
+  claimsLogin: boolean;
   errors: number;
   idleCommands: number;
 }
@@ -33,7 +33,7 @@ export function createSessionState(): SessionState {
     recipients: 0,
     prdr: false,
     binaryMime: false,
-    claimsLogin: null,
+    claimsLogin: false,
     errors: 0,
     idleCommands: 0,
   };

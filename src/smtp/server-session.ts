@@ -30,7 +30,7 @@ import type { ServerStep } from "./server-step.ts";
 type Mode = "command" | "captured" | "sasl" | "body" | "closed";
 
 export class ServerSession {
-  /** Told each line taken from the client, what is secret in it masked; set only while somebody follows. */
+  /** Told each line taken from the client, what is or may be secret in it masked; set only while somebody follows. */
   onLine: ((line: string) => void) | null = null;
   readonly #settings: ServerSettings;
   readonly #createNonce: () => string;
@@ -58,11 +58,6 @@ export class ServerSession {
   get state(): "command" | "data" | "chunk" | "sasl" | "closed" {
     if (this.#mode === "body") return this.#body.isChunk ? "chunk" : "data";
     return this.#mode === "captured" ? "sasl" : this.#mode;
-  }
-
-  /** Whether the beginning of a line is here. */
-  get partial(): boolean {
-    return this.#octets.partial;
   }
 
   get authenticated(): boolean {
@@ -132,8 +127,7 @@ export class ServerSession {
   answer(reply: Reply, close = false): void {
     const step = this.#finish();
     if (step === null) return;
-    if (step.kind === "xclient")
-      this.#state.claimsLogin = step.attributes.has("LOGIN") ? step.attributes.get("LOGIN") !== null : null;
+    if (step.kind === "xclient") this.#state.claimsLogin = step.attributes.get("LOGIN") != null;
     const effect = close ? "close" : effectOfAnswer(step.kind);
     if (step.kind !== "data" || step.by === "DATA" || close) this.#owe(reply, effect);
     else if (reply.code === 354) this.#state.transaction = "bdat";
@@ -227,10 +221,15 @@ export class ServerSession {
       case "greeting":
         if (code >= 400) this.#close();
         break;
+      case "helo":
+        // Refused, it leaves the transaction as it is. RFC 5321 §4.1.4.
+        if (code < 300) this.#reset("HELO");
+        break;
       case "data":
-        if (code !== 354) break;
-        this.#body.beginData();
-        this.#mode = "body";
+        if (code === 354) {
+          this.#body.beginData();
+          this.#mode = "body";
+        } else if (this.#octets.length > 0) this.#settle("pipelining", code);
         break;
       case "challenge":
         if (code === 334) this.#mode = "sasl";
@@ -276,7 +275,8 @@ export class ServerSession {
   #takeAnswer(line: string): void {
     const isSasl = this.#mode === "sasl";
     this.#mode = "command";
-    this.onLine?.(isSasl || this.#verb === "AUTH" ? "****" : decodeLine(line));
+    // What a sink waits for may be a secret as well.
+    this.onLine?.("****");
     if (isSasl) this.#enter(this.#sasl!.take(line));
     else this.#agenda.push({ kind: "captured", line: decodeLine(line) });
   }
@@ -310,8 +310,7 @@ export class ServerSession {
       // DATA ends a group of pipelined commands (RFC 2920 §3.1): whoever sends mail data unasked may mean it as commands, or the other way about.
       this.#owe(ownReplies.early, "pipelining");
     } else {
-      if (outcome.kind === "helo") this.#reset("HELO");
-      else if (outcome.kind === "owed" && outcome.reply === ownReplies.reset) this.#reset("RSET");
+      if (outcome.kind === "owed" && outcome.reply === ownReplies.reset) this.#reset("RSET");
       this.#enter(outcome);
     }
   }

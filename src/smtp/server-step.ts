@@ -13,7 +13,7 @@ export type ServerStep =
    * The verb is "" for the greeting, `_EOD` at the end of data (PRDR's 353 among them).
    */
   | { readonly kind: "reply"; readonly verb: string; readonly reply: Reply }
-  /** HELO, EHLO or LHLO. End it with `welcome`, or `answer` with a refusal. A transaction in hand is over (`reset` came before). RFC 5321 §4.1.4. */
+  /** HELO, EHLO or LHLO. End it with `welcome`, or `answer` with a refusal. `reset` follows where that ends a transaction. RFC 5321 §4.1.4. */
   | {
       readonly kind: "helo";
       readonly verb: "HELO" | "EHLO" | "LHLO";
@@ -48,7 +48,7 @@ export type ServerStep =
   | { readonly kind: "xforward"; readonly attributes: ReadonlyMap<string, string | null> }
   /** 220 was said: write it, shake hands, then call `secured`. RFC 3207. */
   | { readonly kind: "starttls" }
-  /** The transaction is over without a message; comes before the reply to RSET and EHLO, behind 220 of STARTTLS. End it with `goOn`. */
-  | { readonly kind: "reset"; readonly by: "RSET" | "HELO" | "STARTTLS" | "XCLIENT" }
+  /** The transaction is over without a message; comes before the reply to RSET, behind 250 of EHLO and 220 of STARTTLS. End it with `goOn`. */
+  | { readonly kind: "reset"; readonly by: "RSET" | "HELO" | "STARTTLS" }
   /** Nothing follows. */
   | { readonly kind: "close"; readonly reason: "quit" | "errors" | "pipelining" };

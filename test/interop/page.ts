@@ -26,7 +26,9 @@ const suites: readonly { readonly file: string; readonly title: string; readonly
 
 - It sends BDAT wherever it is offered, and QUIT together with the last chunk, then closes its side of the connection: replies are still owed.
 - It never says \`BODY=8BITMIME\`, whatever the message holds.
-- It sends no line longer than 998 octets unless \`message_linelength_limit\` of its transport is raised; the message comes back to its sender.`,
+- It sends no line longer than 998 octets unless \`message_linelength_limit\` of its transport is raised; the message comes back to its sender.
+- Of what comes over one connection it delivers ten messages at once and the others at its next queue run, unless \`smtp_accept_queue_per_connection = 0\`.
+- Its reports name the envelope id as it came over the wire, in xtext.`,
   },
   {
     file: "swaks.slow.ts",

@@ -80,7 +80,7 @@ describeWith(["smtp-sink"], "smtp-sink", () => {
     const samples = [...sampleMails(name), largeSample(name)];
     await submit(site.ports.clear, { to: ["samples@sink.test"], samples });
     for (const sample of samples) expect(difference(sample, await taken(sample.id))).toBeNull();
-    for (const session of out.sessions) expect(session.client).toMatch(said);
+    for (const { client } of out.used) expect(client).toMatch(said);
     if (args.includes("-p")) expect(out.sessions.some((session) => session.pipelined(/^MAIL/m, /^RCPT/m))).toBe(false);
   });
 
@@ -117,6 +117,6 @@ describeWith(["smtp-source"], "smtp-source", () => {
       ...["-f", "sender@example.org", "-t", "source@lmtp.test", `inet:127.0.0.1:${site.ports.lmtp}`],
     ]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-    await site.receivedCount("source", "lmtp.test", 40);
+    expect(await site.receivedIds("source", 40)).toHaveLength(40);
   });
 });

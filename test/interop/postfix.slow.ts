@@ -5,13 +5,15 @@ import { account, InteropSite } from "../support/peers/interop-site.ts";
 import { Postfix, type PostfixService } from "../support/peers/postfix.ts";
 import {
   difference,
+  idsOf,
   largeSample,
+  manySamples,
   plainSample,
   type SampleMail,
   sampleMails,
   traceOf,
 } from "../support/peers/sample-mail.ts";
-import { submit } from "../support/peers/submit.ts";
+import { submit, submitAtOnce } from "../support/peers/submit.ts";
 import { WireTap } from "../support/peers/wire-tap.ts";
 
 describeWith(["postfix-master", "postfix-sendmail", "saslpasswd2"], "Postfix", () => {
@@ -87,6 +89,12 @@ describeWith(["postfix-master", "postfix-sendmail", "saslpasswd2"], "Postfix", (
       expect(session.pipelined(/^MAIL FROM/m, /^RCPT TO:<.*\r\nDATA\r\n/m)).toBe(true);
     });
 
+    test("200 messages at once, each of them once", async () => {
+      const samples = manySamples("many-postfix", 200);
+      await submitAtOnce(postfix.ports.clear, { to: ["many@clear.test"], samples });
+      expect(await site.receivedIds("many", 200)).toEqual(idsOf(samples));
+    });
+
     test("an international address by SMTPUTF8", async () => {
       const sample = plainSample("postfix-utf8");
       const [from, to] = ["grüße@example.org", "ünïcode@clear.test"] as const;
@@ -153,6 +161,14 @@ describeWith(["postfix-master", "postfix-sendmail", "saslpasswd2"], "Postfix", (
   });
 
   describe("takes from OnArrival", () => {
+    test("200 messages at once, each of them once", async () => {
+      out.leadTo(postfix.ports.clear);
+      postfix.clear();
+      const samples = manySamples("many-to-postfix", 200);
+      await submitAtOnce(site.ports.clear, { to: ["many@postfix.test"], samples });
+      expect(await postfix.receivedIds(200)).toEqual(idsOf(samples));
+    });
+
     const ways: readonly { why: string; service: PostfixService; protocol: string; said: RegExp }[] = [
       { why: "in the clear, by BDAT", service: "clear", protocol: "ESMTP", said: /^BDAT \d+ LAST\r$/m },
       { why: "by STARTTLS", service: "starttls", protocol: "ESMTPS", said: /^STARTTLS\r\n\x16\x03/m },
@@ -169,7 +185,7 @@ describeWith(["postfix-master", "postfix-sendmail", "saslpasswd2"], "Postfix", (
           new RegExp(`^Received: from onarrival\\.test .* with ${protocol} id `),
         );
       }
-      for (const session of out.sessions) expect(session.client).toMatch(said);
+      for (const { client } of out.used) expect(client).toMatch(said);
     });
 
     test("pipelined, with SIZE and 8BITMIME", async () => {

@@ -44,19 +44,12 @@ export function readSink(words: string, index: number): Binding {
   if (!match || !isEventName(event)) throw new Error(`cannot read the sink ${JSON.stringify(words)}`);
   const [, , condition, power, rest = ""] = match;
   const handler = createHandler(power!, rest);
-  const verb = /^VERB=(\S+)$/.exec(condition ?? "")?.[1];
-  return createBinding(event, verb === undefined ? handler : forVerb(verb, handler), {
+  return createBinding(event, handler, {
     id: `sink-${index}`,
-    rule: condition === undefined || verb !== undefined ? null : parseRule(condition, event),
+    rule: condition === undefined ? null : parseRule(condition, event),
     // What hangs is for the listener to notice.
     timeoutMs: 3_600_000,
   });
-}
-
-/** A condition on the verb alone is looked at here, for what an event's subject itself calls its verb. */
-function forVerb(verb: string, handler: AnyHandler): AnyHandler {
-  return (subject, context) =>
-    (subject as Partial<CommandSubject>).verb === verb ? handler(subject, context) : undefined;
 }
 
 function createHandler(verb: string, rest: string): AnyHandler {

@@ -28,7 +28,7 @@ export function renderEventsPage(): string {
 
 const introduction = `# Events
 
-<!-- Made from src/events/event.ts by \`node test/tidy/events-reference.ts --write\`: edit there. -->
+<!-- Made from src/events/event.ts and event-table.ts by \`node test/tidy/events-reference.ts --write\`: edit there. -->
 
 Everything that happens to a session or a message is an event, and sinks bound to events decide. Two kinds:
 
@@ -48,7 +48,7 @@ const verdicts = `## Verdicts
 | verdict | means | reply |
 |---|---|---|
 | \`proceed\` | no objection; the next sink is asked | |
-| \`settle\` | no objection, and the sinks behind this one are not asked | |
+| \`settle\` | no objection, and of the sinks behind this one only the server's own are asked | |
 | \`refuse\` | for good: the sender is told not to try again | \`550 5.7.1\`, or any 5yz |
 | \`defer\` | not now: the sender is told to try again | \`451 4.7.1\`, or any 4yz |
 | \`discard\` | accepted and dropped; always logged | \`250 2.0.0\` |

@@ -54,6 +54,22 @@ describe("reload", () => {
     expect(await client.command("RCPT TO:<postmaster>")).toMatchObject({ code: 250 });
     await client.command("QUIT");
   });
+
+  test("other sinks and TLS policies are in force at once; a rule that cannot be read leaves what was", async () => {
+    await start();
+    const sink = '[[sinks]]\nuse = "size-limit"\nproperties = { size_max = "1KiB" }\n';
+    configure(`${rest}${sink}[[delivery.tls]]\nhost = "*.example.net"\npolicy = "verified"\n`);
+    expect(await server.reload()).toEqual(["sinks: now 1", "scripts: read again"]);
+    const client = await SmtpClient.connect(server.listeners[0]!.port);
+    expect(await client.command("MAIL FROM:<> SIZE=1025")).toMatchObject({ code: 552 });
+    configure(`${rest.replace("size_max", "size_maxx")}`);
+    await server.reload();
+    expect(await client.command("MAIL FROM:<> SIZE=1025")).toMatchObject({ code: 250 });
+    await client.command("RSET");
+    configure(rest.replace('use = "size-limit"', 'use = "size-limit"\nrule = "SIZE"'));
+    await expect(server.reload()).rejects.toMatchObject({ code: "config.invalid" });
+    await client.command("QUIT");
+  });
 });
 
 describe("stop", () => {

@@ -8,6 +8,7 @@ import {
   chownSync,
   copyFileSync,
   existsSync,
+  globSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -19,7 +20,7 @@ import { join } from "node:path";
 import { freePorts } from "../free-ports.ts";
 import { requireTool } from "../tools.ts";
 import { Daemon } from "./daemon.ts";
-import { findMail, findMailWhere } from "./sample-mail.ts";
+import { findIds, findMail, findMailWhere } from "./sample-mail.ts";
 import { certificateFile, keyFile } from "./tls-files.ts";
 
 /** Mail for a domain goes to this port of `localhost`, with these options of the smtp transport. `OUR_AUTHORITY` is the file of the authority of the tests' certificate. */
@@ -97,6 +98,16 @@ export class Exim {
     return found.toString("latin1");
   }
 
+  /** Waits until it holds so many messages. Gives their Message-IDs, sorted. */
+  receivedIds(count: number): Promise<readonly string[]> {
+    return findIds(this.#maildir, count, () => this.log());
+  }
+
+  /** Forgets what it has received. */
+  clear(): void {
+    for (const file of globSync(this.#maildir)) rmSync(file);
+  }
+
   log(): string {
     return ["log/mainlog", "log/rejectlog", "log/paniclog"]
       .map((name) => join(this.folder, name))
@@ -146,7 +157,7 @@ chunking_advertise_hosts = *
 dsn_advertise_hosts = *
 smtputf8_advertise_hosts = *
 qualify_domain = exim.test
-queue_only = false
+smtp_accept_queue_per_connection = 0
 log_selector = +all -arguments
 acl_smtp_rcpt = take_rcpt
 acl_smtp_data = take

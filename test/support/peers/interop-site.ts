@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { freePorts } from "../free-ports.ts";
-import { Site, waitFor } from "../site.ts";
-import { findMail, findMailWhere } from "./sample-mail.ts";
+import { Site } from "../site.ts";
+import { findIds, findMail, findMailWhere } from "./sample-mail.ts";
 import { certificateFile, keyFile } from "./tls-files.ts";
 
 /** Who may log in at `submission` and `submissions`. */
@@ -83,10 +83,9 @@ export class InteropSite {
     });
   }
 
-  /** Waits until a mailbox holds so many messages. */
-  async receivedCount(user: string, domain: string, count: number): Promise<void> {
-    const enough = () => this.site.maildir(user, domain).length >= count || undefined;
-    await waitFor(enough, `${count} messages for ${user}@${domain}`, 20_000);
+  /** Waits until mailboxes of this user hold so many messages. Gives their Message-IDs, sorted. */
+  receivedIds(user: string, count: number): Promise<readonly string[]> {
+    return findIds(this.#files(user), count, () => this.words());
   }
 
   /** The log's end, for people. */

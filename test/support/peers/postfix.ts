@@ -3,14 +3,24 @@
  * Maildir, and sends mail for the domains of its routes on. Its own defaults but for what the privacy of the instance needs. Needs root.
  */
 import { execFileSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { freePorts } from "../free-ports.ts";
 import { type Finished, runProgram } from "../site.ts";
 import { requireTool } from "../tools.ts";
 import { Daemon } from "./daemon.ts";
-import { findMail, findMailWhere } from "./sample-mail.ts";
+import { findIds, findMail, findMailWhere } from "./sample-mail.ts";
 import { certificateFile, keyFile } from "./tls-files.ts";
 
 /** Mail for a domain goes to this port of `localhost`, with these settings of smtp(8). */
@@ -96,6 +106,16 @@ export class Postfix {
     const what = `for ${mailbox} with ${wanted}`;
     const found = await findMailWhere(this.#maildir, isIt, { what, words: () => this.log() });
     return found.toString("latin1");
+  }
+
+  /** Waits until it holds so many messages. Gives their Message-IDs, sorted. */
+  receivedIds(count: number): Promise<readonly string[]> {
+    return findIds(this.#maildir, count, () => this.log());
+  }
+
+  /** Forgets what it has received. */
+  clear(): void {
+    for (const file of globSync(this.#maildir)) rmSync(file);
   }
 
   log(): string {

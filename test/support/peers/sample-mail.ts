@@ -68,6 +68,11 @@ export function largeSample(prefix: string): SampleMail {
   return makeSample("5 MiB", `${prefix}.large`, Buffer.from(lines.join("")));
 }
 
+/** So many plain messages. */
+export function manySamples(prefix: string, count: number): SampleMail[] {
+  return Array.from({ length: count }, (_, n) => plainSample(`${prefix}.${n}`));
+}
+
 export function plainSample(prefix: string): SampleMail {
   return sampleMails(prefix)[0]!;
 }
@@ -130,6 +135,23 @@ export function difference(sample: SampleMail, received: Buffer): string | null 
 export function findMail(files: string, id: string, words: () => string, timeoutMs = 20_000): Promise<Buffer> {
   const isIt = (top: string) => /^Message-ID:\s*<([^>]*)>/im.exec(top)?.[1] === id;
   return findMailWhere(files, isIt, { what: id, words, timeoutMs });
+}
+
+/** Waits until there are as many files as samples. Gives the ids of the messages in them, sorted. */
+export async function findIds(files: string, count: number, words: () => string): Promise<readonly string[]> {
+  try {
+    await waitFor(() => globSync(files).length >= count || undefined, `${count} messages`, 30_000);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}, got ${globSync(files).length}\n${words()}`, { cause: error });
+  }
+  return globSync(files)
+    .map((file) => /^Message-ID:\s*<([^>]*)>/im.exec(readFileSync(file, "latin1"))?.[1] ?? "")
+    .sort();
+}
+
+/** The ids of samples, sorted. */
+export function idsOf(samples: readonly SampleMail[]): readonly string[] {
+  return samples.map(({ id }) => id).sort();
 }
 
 /** The same for a message whose first 16 KiB `isIt` knows. */

@@ -79,6 +79,13 @@ export class WireTap {
     this.sessions = [];
   }
 
+  /** Those in which the client said anything at all. @throws {Error} where there is none */
+  get used(): readonly TappedSession[] {
+    const used = this.sessions.filter(({ client }) => client !== "");
+    if (used.length === 0) throw new Error("Cannot tell what was said: nobody has used the tap since it was led here");
+    return used;
+  }
+
   /** The session in which the client said this. @throws {Error} with all transcripts where there is none */
   sessionWith(said: RegExp | string): TappedSession {
     const found = this.sessions.find(({ client }) =>

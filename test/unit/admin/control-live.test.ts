@@ -58,3 +58,19 @@ describe("GET /api/v1/trace", () => {
     expect(tracer.active).toBe(false);
   });
 });
+
+describe("POST /api/v1/explain", () => {
+  test("reads no more of a request than its bound, whether its length was said or not", async () => {
+    const { api } = createApi();
+    let pulled = 0;
+    const endless = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pulled++;
+        controller.enqueue(new Uint8Array(16 * 1024 * 1024));
+      },
+    });
+    const request = new Request("http://localhost/api/v1/explain", { method: "POST", body: endless, duplex: "half" });
+    expect((await api.request(request)).status).toBe(413);
+    expect(pulled).toBeLessThan(16);
+  });
+});

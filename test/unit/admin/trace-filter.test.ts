@@ -74,13 +74,35 @@ describe("TraceFilter", () => {
     filter.take(opened("A"));
     for (let i = 0; i < 600; i++) filter.take(line("A", `NOOP ${i}`));
     const shown = filter.take(line("A", "RCPT TO:<bob@example.test>"));
-    expect(shown).toHaveLength(500);
-    expect(shown[0]).toMatchObject({ text: "NOOP 101" });
+    expect(shown).toHaveLength(501);
+    expect(shown[0]).toMatchObject({ text: "NOOP 100" });
   });
 
   test("takes no harm from a line that is no address", () => {
     expect(show("RCPT TO = bob@*", [opened("A"), line("A", "RCPT TO:<bob@@>"), line("A", "RCPT TO:<bob@x>")])).toEqual([
       0, 0, 3,
     ]);
+  });
+
+  test("keeps no more than a bound of all sessions together; those that wait longest lose theirs", () => {
+    const filter = new TraceFilter({ rule: parseRule("RCPT TO = bob@*"), direction: undefined });
+    const names = Array.from({ length: 100 }, (_, place) => `S${place}`);
+    for (const name of names) filter.take(opened(name));
+    // 100 sessions with 100 lines of 2,048 characters: 20 MiB.
+    for (const name of names)
+      for (let count = 0; count < 100; count++) filter.take(line(name, `NOOP ${"x".repeat(2_043)}`));
+    const shown = names.map((name) => filter.take(line(name, "RCPT TO:<bob@example.test>")).length);
+    expect(shown[0]).toBe(1);
+    expect(shown[99]).toBe(102);
+    const keptEntries = shown.reduce((sum, entries) => sum + entries - 1, 0);
+    expect(keptEntries * (2_048 + 256)).toBeGreaterThan(15 * 1024 * 1024);
+    expect(keptEntries * (2_048 + 256)).toBeLessThanOrEqual(16 * 1024 * 1024 + 100 * 256);
+  });
+
+  test("forgets what it kept of a session that is over", () => {
+    const filter = new TraceFilter({ rule: parseRule("RCPT TO = bob@*"), direction: undefined });
+    for (const entry of [...dialogue.slice(0, 3), closed("A")]) expect(filter.take(entry)).toEqual([]);
+    for (const entry of [opened("A"), line("A", "RCPT TO:<bob@example.test>")]) filter.take(entry);
+    expect(filter.take(line("A", "DATA"))).toEqual([line("A", "DATA")]);
   });
 });

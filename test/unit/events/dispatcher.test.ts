@@ -5,6 +5,7 @@ import type { Observation } from "../../../src/events/observation.ts";
 import { parseRule } from "../../../src/events/rule.ts";
 import type { ScriptRunner } from "../../../src/events/script-runner.ts";
 import type { AnyHandler } from "../../../src/events/sink.ts";
+import { Revocable } from "../../../src/events/undo.ts";
 import { defer, discard, drop, proceed, refuse, settle, type Verdict } from "../../../src/events/verdict.ts";
 import type { Message } from "../../../src/mail/message.ts";
 import { Fault } from "../../../src/platform/fault.ts";
@@ -257,6 +258,44 @@ describe("ask", () => {
     expect(await verdict).toMatchObject({ kind });
     expect(message.header.get("Subject")).toBe(kind === "proceed" ? "edited" : "as it was");
     expect(dispatcher.healthOf("slow").lastFault?.code).toBe(kind === "proceed" ? undefined : "sink.timeout");
+  });
+});
+
+describe("what a failing sink said of its subject", () => {
+  /** As subjects of the inbound events are made. */
+  class Decision extends Revocable {
+    accepted: string | null = null;
+    readonly accept = (as: string): void => {
+      this.accepted = as;
+    };
+  }
+  const say =
+    (as: string, fails: boolean): AnyHandler =>
+    (subject) => {
+      (subject as unknown as Decision).accept(as);
+      if (fails) throw new Error("oops");
+      return proceed;
+    };
+  const later =
+    (as: string): AnyHandler =>
+    async (subject) => {
+      (subject as unknown as Decision).accept(as);
+      throw new Error("oops");
+    };
+
+  test.each([
+    ["at once", say("relay", true)],
+    ["later", later("relay")],
+  ])("is taken back where it fails %s; what others said stays", async (_why, failing) => {
+    const { dispatcher } = createDispatcher();
+    dispatcher.replaceBindings([
+      createBinding("onRcptTo", say("local", false), { id: "a", priority: 1 }),
+      createBinding("onRcptTo", failing, { id: "b", priority: 2, onFault: "proceed" }),
+    ]);
+    const decision = new Decision();
+    expect(await dispatcher.ask("onRcptTo", decision as never)).toMatchObject({ kind: "proceed" });
+    expect(decision.accepted).toBe("local");
+    expect(dispatcher.healthOf("b").faults).toBe(1);
   });
 });
 

@@ -23,6 +23,15 @@ describe("makeFolderDurably", () => {
     for (const name of names) expect(statSync(join(root, "a", "b", "c", name, "d")).isDirectory()).toBe(true);
   });
 
+  test("lets who needs a folder wait for who makes it: it is there before it is durable", async () => {
+    const path = join(root, "a", "b");
+    const made = makeFolderDurably(path);
+    expect(makeFolderDurably(path)).toBe(made);
+    await made;
+    expect(makeFolderDurably(path)).not.toBe(made);
+    await makeFolderDurably(path);
+  });
+
   test("throws where a file has the name, or one above it", async () => {
     writeFileSync(join(root, "file"), "");
     await expect(makeFolderDurably(join(root, "file"))).rejects.toMatchObject({ code: "EEXIST" });

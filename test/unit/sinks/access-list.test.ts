@@ -1,4 +1,4 @@
-import { mkdtemp, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -170,5 +170,27 @@ describe("files of an access-list", () => {
     await write("four@junk.example\n");
     await clock.advance(2_000);
     expect(await ask(sink, "four@junk.example")).toBe("refuse");
+  });
+
+  test("that cannot even be looked at leave what was there, and are told once", async () => {
+    const folder = await makeFolder();
+    const file = join(folder, "list");
+    const clock = createFakeClock();
+    const log = createRecordingLog();
+    await writeFile(file, "one@junk.example\n");
+    const sink = await makeSink("access-list", { deny_senders: [file] }, { clock, log });
+    await rm(file);
+    await symlink("list", file);
+    for (let i = 0; i < 2; i++) {
+      await clock.advance(2_000);
+      expect(await ask(sink, "one@junk.example")).toBe("refuse");
+    }
+    expect(log.of("access-list.file-broken")).toHaveLength(1);
+  });
+
+  test("that are no files are not read", async () => {
+    const folder = await makeFolder();
+    const makes = makeSink("access-list", { deny_senders: ["/dev/zero", folder] });
+    await expect(makes).rejects.toThrow(/\/dev\/zero is not a file.*is not a file/);
   });
 });

@@ -148,4 +148,34 @@ describe("archive-copy", () => {
     await writeFile(join(folder, "file"), "");
     await expect(makeArchive({ folder: join(folder, "file") })).rejects.toThrow();
   });
+
+  test("does not hold copies that somebody took elsewhere against those that come", async () => {
+    const { keep, sink } = await makeArchive({ size_max: 250 });
+    for (let i = 0; i < 2; i++) {
+      const { id } = await keep(100);
+      await rm(join(folder, `archive/2026/01/05/12000${i}000-${id}.eml`));
+      await clock.advance(1_000);
+    }
+    const fresh = [await keep(100), await keep(100)];
+    await sink.close!();
+    const left = await files();
+    expect(left).toHaveLength(2);
+    for (const { id } of fresh) expect(left.join()).toContain(id);
+  });
+
+  test("goes on removing where somebody took a whole day away", async () => {
+    const { keep, sink } = await makeArchive({ size_max: 250 });
+    for (let i = 0; i < 2; i++) {
+      await keep(100);
+      await clock.advance(3 * dayMs);
+    }
+    await rm(join(folder, "archive/2026/01/05"), { recursive: true });
+    for (let i = 0; i < 3; i++) {
+      await keep(100);
+      await clock.advance(1_000);
+    }
+    await sink.close!();
+    // Three of one day do not fit, and the day between had to go first.
+    expect((await files()).map((path) => path.slice(0, 10))).toEqual(["2026/01/11", "2026/01/11"]);
+  });
 });

@@ -128,6 +128,7 @@ describe("dnsbl", () => {
 
   test.each([
     ["the heaviest list", {}, "Your address is listed at heavy.example"],
+    ["no list where its name has no room", { text: "é".repeat(240) }, "é".repeat(240)],
     ["no list", { tell_zone: false, text: "Not from here" }, "Not from here"],
   ])("tells %s", async (_why, properties, text) => {
     const { ask } = await makeDnsbl(

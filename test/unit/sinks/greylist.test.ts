@@ -146,6 +146,19 @@ describe("greylist", () => {
     expect(ask({ to: "new@example.test" })).toBe("defer");
   });
 
+  test("does not forget a network that keeps coming, however short the lifetime", async () => {
+    const { ask } = await makeGreylist({ auto_allow: 1, lifetime: "1h" });
+    ask();
+    await clock.advance(5 * minute);
+    ask();
+    for (let i = 0; i < 3; i++) {
+      await clock.advance(50 * minute);
+      expect(ask({ to: `user${i}@example.test` })).toBe("proceed");
+    }
+    await clock.advance(hour + 1);
+    expect(ask({ to: "late@example.test" })).toBe("defer");
+  });
+
   test("remembers over a restart", async () => {
     const first = await makeGreylist();
     first.ask();

@@ -102,7 +102,7 @@ describe("TokenBuckets", () => {
     expect(buckets.take("k", 100)).toBe(true);
   });
 
-  test("remembers no more keys than it may; the one not taken from for longest goes", () => {
+  test("remembers no more keys than it may; the one not asked for longest goes", () => {
     const buckets = new TokenBuckets({ intervalMs: 1_000, burst: 1, keysMax: 2 });
     for (const key of ["a", "b"]) buckets.take(key, 0);
     buckets.take("a", 1_000);
@@ -110,6 +110,15 @@ describe("TokenBuckets", () => {
     expect(buckets.size).toBe(2);
     expect(buckets.take("a", 1_000)).toBe(false);
     expect(buckets.take("b", 500)).toBe(true);
+  });
+
+  test("does not forget who is held back, however many others come", () => {
+    const buckets = new TokenBuckets({ intervalMs: 1_000, burst: 1, keysMax: 2 });
+    buckets.take("a", 0);
+    for (let i = 0; i < 5; i++) {
+      buckets.take(`other-${i}`, 0);
+      expect(buckets.take("a", 1)).toBe(false);
+    }
   });
 
   test("forgets nobody for one that is known", () => {

@@ -102,7 +102,7 @@ describe("ServerSession", () => {
         const run = (pieces: readonly Buffer[]) => {
           const watches = { watchesCommands: () => commands, watchesReplies: () => replies };
           const { steps, output, session } = play(pieces, { protocol, ...watches, on: dice(seed), errorsMax: 6 });
-          return { steps, output, state: session.state, partial: session.partial };
+          return { steps, output, state: session.state };
         };
         const octets = [`${protocol === "lmtp" ? "LHLO" : "EHLO"} first.example\r\n`, ...groups].map((text) =>
           Buffer.from(text),

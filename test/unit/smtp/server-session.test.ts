@@ -170,18 +170,57 @@ describe("ServerSession", () => {
     expect(session.protocol(true)).toBe(international);
   });
 
-  test("tells what octets it expects, and whether a line has begun", () => {
-    const tell = (...lines: string[]) => {
-      const { session } = play(lines);
-      return [session.state, session.partial];
-    };
-    expect(tell(hello)).toEqual(["command", false]);
-    expect(tell("EH")).toEqual(["command", true]);
-    expect(tell("x".repeat(20_000))).toEqual(["command", true]);
-    expect(tell(toRcpt, "DATA\r\n", "a")).toEqual(["data", false]);
-    expect(tell(toRcpt, "BDAT 5\r\n", "a")).toEqual(["chunk", false]);
-    expect(tell(hello, "AUTH LOGIN\r\n")).toEqual(["sasl", false]);
-    expect(tell("QUIT\r\n")).toEqual(["closed", false]);
+  test("tells what octets it expects", () => {
+    const tell = (...lines: string[]) => play(lines).session.state;
+    expect(tell(hello)).toBe("command");
+    expect(tell("x".repeat(20_000))).toBe("command");
+    expect(tell(toRcpt, "DATA\r\n", "a")).toBe("data");
+    expect(tell(toRcpt, "BDAT 5\r\n", "a")).toBe("chunk");
+    expect(tell(hello, "AUTH LOGIN\r\n")).toBe("sasl");
+    expect(tell("QUIT\r\n")).toBe("closed");
+  });
+
+  test("keeps the transaction where EHLO is refused within it", () => {
+    const refused = play([`${toRcpt}EHLO b.example\r\nDATA\r\n`], {
+      on: { helo: (step, session) => (step.name === "b.example" ? session.answer(no) : session.welcome([])) },
+    });
+    expect(refused.steps.join()).not.toContain("reset");
+    expect(refused.output).toMatch(/550 5\.7\.1 no\r\n354 /);
+    const taken = play([`${toRcpt}${hello}DATA\r\n`]);
+    expect(taken.steps).toContain("reset by HELO");
+    expect(taken.output).toMatch(/503 5\.5\.1 MAIL first\r\n$/);
+  });
+
+  test("takes a login of the peer's own for none of the client that XCLIENT speaks of", () => {
+    const login = "AUTH PLAIN AGFubgBz\r\n";
+    const loggedIn = (line: string) => play([`${hello}${login}${line}`]).session.authenticated;
+    expect(loggedIn("")).toBe(true);
+    expect(loggedIn("XCLIENT ADDR=192.0.2.1\r\n")).toBe(false);
+    expect(loggedIn("XCLIENT LOGIN=[UNAVAILABLE]\r\n")).toBe(false);
+    expect(loggedIn("XCLIENT LOGIN=bob\r\n")).toBe(true);
+  });
+
+  test("closes where mail data came while DATA was still to be refused", () => {
+    const { session, steps } = play([toRcpt], { on: { data: () => {} } });
+    session.receive(Buffer.from("DATA\r\n"));
+    expect(session.next()).toMatchObject({ kind: "data" });
+    session.receive(Buffer.from("Subject: x\r\n\r\nMAIL FROM:<eve@b.example>\r\n.\r\n"));
+    session.answer(no);
+    expect(session.next()).toEqual({ kind: "close", reason: "pipelining" });
+    expect(session.next()).toBeNull();
+    expect(steps.join()).not.toContain("eve@");
+  });
+
+  test.each<[why: string, lines: readonly string[]]>([
+    ["PLAIN", ["AUTH PLAIN", "\0ann\r\nX: y\0s"]],
+    ["LOGIN", ["AUTH LOGIN", "ann\n"]],
+    ["LOGIN, with no name at all", ["AUTH LOGIN", ""]],
+    ["SCRAM", ["AUTH SCRAM-SHA-256", "n,,n=ann\t,r=nonce"]],
+    ["SCRAM, with an extension that must be understood", ["AUTH SCRAM-SHA-256", "n,,n=ann,r=nonce,m=1"]],
+  ])("takes no user whose name holds control characters: %s", (_why, [command, answer]) => {
+    const told = play([`${hello}${command}\r\n${Buffer.from(answer!).toString("base64")}\r\n`]);
+    expect(told.steps.join()).not.toMatch(/auth|scram/);
+    expect(told.output).toMatch(/501 5\.5\.2 The credentials cannot be read\r\n$/);
   });
 
   test("shows lines to whoever follows, without their secrets", () => {
