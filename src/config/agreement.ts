@@ -27,7 +27,7 @@ export function checkTogether({ listeners, delivery, sinks, scripts, admin }: Co
     ports.set(`${address} ${port}`, `listener ${name}`);
   }
 
-  for (const [i, { role, engine, auth, trusted, tls, binarymime }] of listeners.entries()) {
+  for (const [i, { engine, auth, trusted, tls, binarymime }] of listeners.entries()) {
     const needsNative = [
       ...(binarymime ? ["binarymime"] : []),
       ...(auth.mechanisms.includes("SCRAM-SHA-256") ? ["auth.mechanisms with SCRAM-SHA-256"] : []),
@@ -35,7 +35,6 @@ export function checkTogether({ listeners, delivery, sinks, scripts, admin }: Co
       ...(trusted.xclient.length > 0 ? ["trusted.xclient"] : []),
       ...(trusted.xforward.length > 0 ? ["trusted.xforward"] : []),
       ...(tls?.more.length ? ["tls.more"] : []),
-      ...(role === "lmtp" ? ["role lmtp"] : []),
     ];
     if (engine === "library" && needsNative.length > 0)
       find(["listeners", i, "engine"], `the library engine has no ${needsNative.join(", ")}: expected "native"`);
@@ -57,6 +56,8 @@ export function checkTogether({ listeners, delivery, sinks, scripts, admin }: Co
     find(["delivery", "smarthost", "user"], "expected a user beside password_file");
   if (smarthost?.user != null && smarthost.password_file === null)
     find(["delivery", "smarthost", "password_file"], "expected a password_file beside user");
+  if (smarthost?.implicit_tls && smarthost.tls === "off")
+    find(["delivery", "smarthost", "tls"], 'implicit_tls is TLS: expected "required" or "opportunistic"');
   if (smarthost?.user != null && smarthost.tls === "off")
     find(
       ["delivery", "smarthost", "tls"],

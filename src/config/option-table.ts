@@ -177,6 +177,11 @@ export const configTable = section("", {
         "opportunistic",
         "`opportunistic` uses STARTTLS where offered, without checking the certificate; `required` checks it and never sends without.",
       ),
+      implicit_tls: option(
+        flag,
+        false,
+        "Begins with the handshake, as on port 465; `tls` says what its certificate has to prove.",
+      ),
       user: optional(text("a user name"), "User to log in as."),
       password_file: pathOption(optional(path("a file"), "File whose first line is the password.")),
     }),

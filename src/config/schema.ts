@@ -55,6 +55,7 @@ interface SmarthostConfig {
   readonly host: string;
   readonly port: number;
   readonly tls: "opportunistic" | "required" | "off";
+  readonly implicitTls?: true;
   readonly user?: string;
   /** Absolute. */
   readonly passwordFile?: string;
@@ -170,6 +171,7 @@ function smarthostOf({
   host,
   port,
   tls,
+  implicit_tls,
   user,
   password_file,
 }: NonNullable<ConfigValues["delivery"]["smarthost"]>): SmarthostConfig {
@@ -177,6 +179,7 @@ function smarthostOf({
     host,
     port,
     tls,
+    ...(implicit_tls && { implicitTls: true as const }),
     ...(user !== null && { user }),
     ...(password_file !== null && { passwordFile: password_file }),
   };

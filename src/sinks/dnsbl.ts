@@ -64,6 +64,9 @@ interface Asked {
   result: DnsblResult | null;
 }
 
+/** Answers of one list that are kept: they have to fit a line of a header. */
+const codesMax = 16;
+
 /** A list that fails is told of once in this time. */
 const toldAgainMs = 600_000;
 
@@ -75,30 +78,31 @@ export function dnsbl(values: ValuesOf<typeof dnsblProperties>, { clock, resolve
   const asked = new WeakMap<Session, Asked>();
   const toldAt = new Map<string, number>();
 
-  async function lookUp(session: Session, { log }: SinkContext): Promise<DnsblResult> {
+  async function lookUp(session: Session, context: SinkContext): Promise<DnsblResult> {
     const { ip } = session;
     const octets = ipOctets(ip);
     const name = octets && reversedLabels(octets);
-    const hits = await Promise.all(name === null ? [] : zones.map((list) => askList(list, name, log)));
+    const hits = await Promise.all(name === null ? [] : zones.map((list) => askList(list, name, context)));
     const found = hits.filter((hit) => hit !== null);
     const score = found.reduce((sum, { weight }) => sum + weight, 0);
     const result = { ip, score, listed: score >= threshold, hits: found };
     session.notes.set("dnsbl", result);
     if (result.listed)
-      log.info("dnsbl.listed", { session: session.id, ip, score, zones: found.map(({ zone }) => zone) });
+      context.log.info("dnsbl.listed", { session: session.id, ip, score, zones: found.map(({ zone }) => zone) });
     return result;
   }
 
   async function askList(
     list: DnsList,
     name: string,
-    log: SinkContext["log"],
+    { log, rehearsal }: SinkContext,
   ): Promise<DnsblResult["hits"][number] | null> {
     const answer = await resolver.address(`${name}.${list.zone}`, 4, { timeoutMs: deadline });
     if (answer.kind === "none") return null;
     if (answer.kind === "failed" || isRefusal(answer.values)) {
       const told = toldAt.get(list.zone);
-      if (told === undefined || clock.monotonicMs() - told >= toldAgainMs) {
+      // What a rehearsal tells nobody reads.
+      if (!rehearsal && (told === undefined || clock.monotonicMs() - told >= toldAgainMs)) {
         toldAt.set(list.zone, clock.monotonicMs());
         const reason =
           answer.kind === "failed" ? answer.reason : `it refuses to answer us: ${answer.values.join(", ")}`;
@@ -107,7 +111,7 @@ export function dnsbl(values: ValuesOf<typeof dnsblProperties>, { clock, resolve
       return null;
     }
     const codes = countingCodes(list, answer.values);
-    return codes.length > 0 ? { zone: list.zone, weight: list.weight, codes } : null;
+    return codes.length > 0 ? { zone: list.zone, weight: list.weight, codes: codes.slice(0, codesMax) } : null;
   }
 
   /** Once in a session, for as long as it stands for the same client; null where nobody is to be asked. */

@@ -3,7 +3,8 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { freePorts } from "../support/free-ports.ts";
-import { type Contender, Daemon } from "./contender.ts";
+import { Daemon } from "../support/peers/daemon.ts";
+import type { Contender } from "./contender.ts";
 
 const node = resolve(import.meta.dirname, "../../node_modules/.bin/node");
 /** Where install-peers.sh puts it. */
@@ -38,7 +39,7 @@ export function harakaContender(): Contender {
         env: { BENCH_SINK_PORT: String(sinkPort) },
       });
       try {
-        await server.listensOn(port!);
+        await server.listensOn([port!]);
       } catch (error) {
         await server.stop();
         throw error;

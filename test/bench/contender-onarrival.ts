@@ -2,7 +2,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { freePorts } from "../support/free-ports.ts";
-import { benchField, type Contender, Daemon } from "./contender.ts";
+import { Daemon } from "../support/peers/daemon.ts";
+import { benchField, type Contender } from "./contender.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
@@ -60,7 +61,7 @@ port = ${adminPort}
         env: { ONARRIVAL_CONFIG: join(folder, "onarrival.toml") },
       });
       try {
-        await server.listensOn(port!);
+        await server.listensOn([port!]);
       } catch (error) {
         await server.stop();
         throw error;

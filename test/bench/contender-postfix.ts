@@ -6,9 +6,10 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { freePorts } from "../support/free-ports.ts";
+import { Daemon } from "../support/peers/daemon.ts";
 import { waitFor } from "../support/site.ts";
 import { findTool, requireTool } from "../support/tools.ts";
-import { type Contender, Daemon } from "./contender.ts";
+import type { Contender } from "./contender.ts";
 
 export function postfixContender(): Contender {
   const missing = whatIsMissing();
@@ -41,7 +42,7 @@ export function postfixContender(): Contender {
           cwd: folder,
         });
         started.push(master);
-        await master.listensOn(port!);
+        await master.listensOn([port!]);
         return { port: port!, processes: [master.pid, milter.pid], stop };
       } catch (error) {
         await stop();

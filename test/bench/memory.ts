@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePorts } from "../support/free-ports.ts";
-import { Daemon } from "./contender.ts";
+import { Daemon } from "../support/peers/daemon.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const kib = 1024;
@@ -49,7 +49,7 @@ port = ${adminPort}
     env: { ONARRIVAL_CONFIG: join(folder, "onarrival.toml") },
   });
   try {
-    await server.listensOn(port!);
+    await server.listensOn([port!]);
     return await work({ port: port!, pid: server.pid });
   } finally {
     await server.stop();

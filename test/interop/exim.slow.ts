@@ -173,6 +173,23 @@ describeWith(["exim"], "Exim", () => {
       for (const { client } of out.used) expect(client).toMatch(said);
     });
 
+    test("by TLS from the first octet, every message as it was", async () => {
+      const direct = await InteropSite.start({
+        smarthost: `host = "127.0.0.1"\nport = ${exim.ports.implicit}\nimplicit_tls = true`,
+      });
+      try {
+        const samples = sampleMails("to-exim-implicit");
+        await submit(direct.ports.clear, { to: ["samples@exim.test"], samples });
+        for (const sample of samples) {
+          const received = await exim.received(sample.id);
+          expect(difference(sample, received)).toBeNull();
+          expect(traceOf(received).at(-2)).toMatch(/ with esmtps /);
+        }
+      } finally {
+        await direct.remove();
+      }
+    });
+
     test("an international address by SMTPUTF8", async () => {
       out.leadTo(exim.ports.clear);
       const sample = plainSample("to-exim-utf8");

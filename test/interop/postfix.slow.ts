@@ -188,6 +188,23 @@ describeWith(["postfix-master", "postfix-sendmail", "saslpasswd2"], "Postfix", (
       for (const { client } of out.used) expect(client).toMatch(said);
     });
 
+    test("by TLS from the first octet, every message as it was", async () => {
+      const direct = await InteropSite.start({
+        smarthost: `host = "127.0.0.1"\nport = ${postfix.ports.implicit}\nimplicit_tls = true`,
+      });
+      try {
+        const samples = sampleMails("to-postfix-implicit");
+        await submit(direct.ports.clear, { to: ["samples@postfix.test"], samples });
+        for (const sample of samples) {
+          const received = await postfix.received(sample.id);
+          expect(difference(sample, received)).toBeNull();
+          expect(traceOf(received).at(-2)).toMatch(/ with ESMTPS id /);
+        }
+      } finally {
+        await direct.remove();
+      }
+    });
+
     test("pipelined, with SIZE and 8BITMIME", async () => {
       out.leadTo(postfix.ports.clear);
       const sample = sampleMails("to-postfix-pipelined").find(({ isEightBit }) => isEightBit)!;

@@ -17,14 +17,17 @@ export class Daemon {
   readonly #exited: Promise<void>;
   #hasEnded = false;
 
-  /** What it writes goes to `logFile`. */
-  constructor(command: readonly string[], options: { readonly logFile: string; readonly cwd: string }) {
+  /** What it writes goes to `logFile`; its environment is PATH and `env`. */
+  constructor(
+    command: readonly string[],
+    options: { readonly logFile: string; readonly cwd: string; readonly env?: Readonly<Record<string, string>> },
+  ) {
     const log = openSync(options.logFile, "a");
     this.#name = command[0]!;
     this.#logFile = options.logFile;
     this.#child = spawn(command[0]!, command.slice(1), {
       cwd: options.cwd,
-      env: { PATH: process.env.PATH ?? "/usr/bin:/bin" },
+      env: { PATH: process.env.PATH ?? "/usr/bin:/bin", ...options.env },
       stdio: ["ignore", log, log],
       detached: true,
     });
@@ -37,6 +40,10 @@ export class Daemon {
       this.#hasEnded = true;
       running.delete(this);
     });
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
   }
 
   /** Resolves when something takes connections on each port. @throws {Error} with the program's last words where it ends or takes too long */

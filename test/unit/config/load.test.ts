@@ -289,6 +289,22 @@ describe("loadConfig", () => {
       '[delivery.smarthost]\nhost = "h"\nuser = "u"\npassword_file = "p"\ntls = "off"',
       ["onarrival.toml:5:1: delivery.smarthost.tls: a password is not sent in the clear"],
     ],
+    [
+      "TLS from the first octet, and never",
+      '[delivery.smarthost]\nhost = "h"\nimplicit_tls = true\ntls = "off"',
+      ["onarrival.toml:4:1: delivery.smarthost.tls: implicit_tls is TLS"],
+    ],
+    ["a sink that is none", '[[sinks]]\nevent = "onHelo"', ["onarrival.toml:1:1: sinks.0.module: no sink"]],
+    [
+      "a sink of ours and of the user's own at once",
+      '[[sinks]]\nuse = "greylist"\nmodule = "./a.ts"',
+      ["onarrival.toml:3:1: sinks.0.module: use and module"],
+    ],
+    [
+      "the library engine with what it does not have",
+      '[[listeners]]\nengine = "library"\nbinarymime = true\n[listeners.trusted]\nxclient = ["127.0.0.1"]',
+      ["onarrival.toml:2:1: listeners.mx.engine: the library engine has no binarymime, trusted.xclient"],
+    ],
     ["a sink without an event", '[[sinks]]\nmodule = "./a.ts"', ["onarrival.toml:1:1: sinks.0.event: no event"]],
     [
       "a sink with event and events",

@@ -5,7 +5,7 @@ import { createMessage } from "../../support/events.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
 import { createFakeResolver, type FakeRecords } from "../../support/fake-resolver.ts";
 import { createRecordingLog } from "../../support/recording-log.ts";
-import { context, createSession, kindOf, makeSink, rcptTo } from "./subjects.ts";
+import { context, createSession, kindOf, makeSink, rcptTo, rehearsal } from "./subjects.ts";
 
 const name = "7.2.0.192";
 const answers = (...addresses: string[]): FakeRecords => ({ a: { [`${name}.bl.example`]: addresses } });
@@ -15,7 +15,8 @@ async function makeDnsbl(properties: Readonly<Record<string, unknown>>, records:
   const resolver = createFakeResolver(records, clock);
   const log = createRecordingLog();
   const sink = await makeSink("dnsbl", { zones: ["bl.example"], ...properties }, { clock, resolver, log });
-  const ask = (session: Session = createSession()) => sink.onRcptTo!(rcptTo({}, session), { ...context, log });
+  const ask = (session: Session = createSession(), asked = context) =>
+    sink.onRcptTo!(rcptTo({}, session), { ...asked, log });
   return { sink, ask, resolver, log, clock };
 }
 
@@ -152,6 +153,22 @@ describe("dnsbl", () => {
     await clock.advance(600_000);
     await askLate(2_000);
     expect(log.of("dnsbl.list-failed")).toHaveLength(2);
+  });
+
+  test("keeps what it has to say of a list for mail that is real", async () => {
+    const { ask, log } = await makeDnsbl({}, answers("127.255.255.254"));
+    await ask(createSession(), rehearsal);
+    expect(log.of("dnsbl.list-failed")).toEqual([]);
+    await ask();
+    expect(log.of("dnsbl.list-failed")).toHaveLength(1);
+  });
+
+  test("writes no field that is too long, whatever a list answers", async () => {
+    const many = Array.from({ length: 250 }, (_, i) => `127.0.0.${i + 2}`);
+    const { sink } = await makeDnsbl({ action: "mark" }, answers(...many));
+    const message = createMessage("Subject: x\n\nbody\n");
+    await sink.onEndOfData!({ session: createSession(), message, perRecipient: false, answerRecipient() {} }, context);
+    expect(message.header.get("X-DNSBL")).toMatch(/^score=1; bl\.example=127\.0\.0\.2\/.*\/127\.0\.0\.17$/);
   });
 
   test.each([
