@@ -15,6 +15,8 @@ export interface ServerQuestion {
   readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Text as it is; anything else as JSON. */
   readonly body?: unknown;
+  /** Time for the answer. */
+  readonly timeoutMs?: number;
 }
 
 /**
@@ -42,7 +44,7 @@ export async function askServer<Answer>(question: ServerQuestion): Promise<Answe
 
 function send(
   socketPath: string,
-  { path, method = "GET", body }: ServerQuestion,
+  { path, method = "GET", body, timeoutMs = answerTimeoutMs }: ServerQuestion,
   shown: string,
 ): Promise<{ readonly status: number; readonly body: string }> {
   const octets = body === undefined ? undefined : Buffer.from(typeof body === "string" ? body : JSON.stringify(body));
@@ -53,7 +55,7 @@ function send(
         socketPath: shorter(socketPath, process.cwd()),
         path,
         method,
-        timeout: answerTimeoutMs,
+        timeout: timeoutMs,
         headers: {
           Host: "localhost",
           ...(octets && { "Content-Type": "application/json", "Content-Length": octets.length }),
@@ -71,7 +73,7 @@ function send(
         response.on("error", (error) => reject(unanswered(error, shown)));
       },
     );
-    asked.on("timeout", () => asked.destroy(new Error(`no answer within ${answerTimeoutMs / 1_000} s`)));
+    asked.on("timeout", () => asked.destroy(new Error(`no answer within ${timeoutMs / 1_000} s`)));
     asked.on("error", (error) => reject(unanswered(error, shown)));
     asked.end(octets);
   });

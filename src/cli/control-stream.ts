@@ -7,12 +7,13 @@ import { Fault } from "../platform/fault.ts";
 import { shorter, unanswered } from "./control-client.ts";
 
 /**
- * Calls `take` with each line's value until the server closes or `signal` fires.
+ * Calls `began` once the server answers, then `take` with each line's value until the server closes or `signal` fires.
  * @throws {Fault} `control.not-running`, `control.refused`
  */
 export async function followServer<Entry>(
   options: { readonly data: string; readonly cwd: string; readonly path: string; readonly signal: AbortSignal },
   take: (entry: Entry) => void,
+  began: () => void = () => {},
 ): Promise<void> {
   const socketPath = join(options.data, controlSocketName);
   const shown = shorter(socketPath, options.cwd);
@@ -26,6 +27,7 @@ export async function followServer<Entry>(
       },
       (response) => {
         const isTrace = response.statusCode === 200;
+        if (isTrace) began();
         const lines = createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY });
         lines.on("line", (line) => {
           const value = line === "" ? undefined : readJson(line);

@@ -63,7 +63,8 @@ function outcomeOf(binding: ExplainedBinding, out: Output): string {
 function reasonsOf({ outcome, conditions, by }: ExplainedBinding): string[] {
   if (outcome === "broken") return [by ?? ""];
   return conditions.map(
-    ({ condition, held, value }) => `${held ? "holds" : "does not hold"}: ${condition}  (it is ${value})`,
+    ({ condition, held, value }) =>
+      `${held ? "holds" : "does not hold"}: ${condition}  (${value === "(none)" ? "there is none" : `it is ${value}`})`,
   );
 }
 

@@ -24,6 +24,9 @@ export interface ExplainFlags extends SettingsFlags, Omit<SessionFlags, "event">
   readonly json?: boolean;
 }
 
+/** Sinks may take their time. */
+const explainMsMax = 10 * 60_000;
+
 /** @throws {UsageError}; {Fault} `control.not-running` without `--offline` */
 export async function explain(
   args: readonly string[],
@@ -77,6 +80,7 @@ function askRunningServer({ config }: LoadedConfig, { cwd }: CommandContext): As
           path: "/api/v1/explain",
           method: "POST",
           body: request,
+          timeoutMs: explainMsMax,
         });
       } catch (error) {
         if (error instanceof Fault && error.code === "control.not-running")

@@ -105,9 +105,11 @@ export function formatBanner({ loaded: { config, file }, server, cwd, broken = [
     return below === "" ? "." : below.startsWith("..") ? path : `./${below}`;
   };
   const { local } = config.domains;
+  const isImplicit = (name: string) =>
+    config.listeners.some((listener) => listener.name === name && listener.tls?.mode === "implicit");
   const rows: [string, string][] = server.listeners.map(({ name, address, port, role }) => [
     "mail in",
-    `${err.paint("cyan", `smtp://${forUrl(address)}:${port}`)}  ${role === "mx" ? `for ${local.join(", ") || "no domain of ours"}` : "for users who logged in"} (listener ${name})`,
+    `${err.paint("cyan", `${schemeOf(role, isImplicit(name))}://${forUrl(address)}:${port}`)}  ${role === "submission" ? "for users who logged in" : `for ${local.join(", ") || "no domain of ours"}`} (listener ${name})`,
   ]);
   rows.push(["mailboxes", `${near(config.delivery.maildir)}/DOMAIN/USER/`]);
   const { smarthost } = config.delivery;
@@ -121,21 +123,43 @@ export function formatBanner({ loaded: { config, file }, server, cwd, broken = [
     `${err.paint("cyan", `http://${forUrl(server.admin.address)}:${server.admin.port}/readyz`)}  and /metrics`,
   ]);
   rows.push(["config", file === null ? "defaults only; onarrival init makes a file" : near(file)]);
-  for (const { name, event, reason } of broken)
-    rows.push(["not running", `${err.paint("red", plain(name))}  ${event} goes on without it: ${plain(reason ?? "")}`]);
+  for (const { name, events, reason } of togetherByReason(broken))
+    rows.push([
+      "not running",
+      `${err.paint("red", plain(name))}  ${events.join(", ")} ${events.length === 1 ? "goes" : "go"} on without it: ${plain(reason ?? "")}`,
+    ]);
   const head = `${err.paint("bold", `OnArrival ${version} is running.`)} Ctrl-C stops it.\n`;
   const lines = rows.map(([name, value]) => `  ${err.paint("dim", name.padEnd(13))}${value}\n`);
-  return `${head}${lines.join("")}${firstMessage({ server, cwd, domain: local[0], maildir: near(config.delivery.maildir) }, err)}`;
+  return `${head}${lines.join("")}${firstMessage({ listeners: server.listeners.filter(({ name }) => !isImplicit(name)), cwd, domain: local[0], maildir: near(config.delivery.maildir) }, err)}`;
+}
+
+function schemeOf(role: string, isImplicit: boolean): string {
+  if (role === "lmtp") return "lmtp";
+  return isImplicit ? "smtps" : "smtp";
+}
+
+/** A sink that is bound to several events and cannot run for one reason is told of once. */
+function togetherByReason(
+  broken: NonNullable<Started["broken"]>,
+): { readonly name: string; readonly reason: string | null; readonly events: string[] }[] {
+  const groups: { readonly name: string; readonly reason: string | null; readonly events: string[] }[] = [];
+  for (const { name, event, reason } of broken) {
+    const group = groups.find((one) => one.name === name && one.reason === reason);
+    if (group) group.events.push(event);
+    else groups.push({ name, reason, events: [event] });
+  }
+  return groups;
 }
 
 /** A command that sends one message and one that reads it; nothing where no listener takes mail for a mailbox of ours. */
 function firstMessage(
   {
-    server: { listeners },
+    listeners,
     cwd,
     domain,
     maildir,
-  }: Pick<Started, "server" | "cwd"> & { readonly domain: string | undefined; readonly maildir: string },
+  }: Pick<Started, "cwd"> &
+    Pick<Started["server"], "listeners"> & { readonly domain: string | undefined; readonly maildir: string },
   err: Output,
 ): string {
   const mx = listeners.find((listener) => listener.role === "mx");

@@ -43,10 +43,13 @@ export async function session(
     session: { ip: facts.ip, user: facts.user, tls: flags.tls ?? false },
     tracer,
     observe: ({ event, subject, binding, verdict, fault }) => {
-      const { message } = subject as { readonly message?: { readonly id: string } | null };
+      const { message, session } = subject as {
+        readonly message?: { readonly id: string } | null;
+        readonly session?: { readonly id: string };
+      };
       tracer.publish({
         kind: "decision",
-        session: "",
+        session: session?.id ?? "",
         message: message?.id ?? null,
         event,
         binding: binding.id,

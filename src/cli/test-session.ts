@@ -27,9 +27,9 @@ export function readSession(
   { from, to = [], ip = ipDefault, helo = heloDefault, user, listener, event = "onArrival" }: SessionFlags,
   { listeners }: Config,
 ): TestSession {
-  if (isIP(ip) === 0) throw new UsageError(`Cannot test from ${JSON.stringify(ip)}: expected an IPv4 or IPv6 address`);
+  if (isIP(ip) === 0) throw new UsageError(`--ip: expected an IPv4 or IPv6 address, not ${JSON.stringify(ip)}`);
   if (/[\s\x00-\x1f\x7f]/.test(helo) || helo.length > 255)
-    throw new UsageError(`Cannot greet as ${JSON.stringify(helo)}: expected one word`);
+    throw new UsageError(`--helo: expected one word, not ${JSON.stringify(helo)}`);
   if (!isEventName(event)) {
     const nearest = nearestWord(event, eventNames);
     throw new UsageError(`There is no event ${JSON.stringify(event)}`, nearest && `Did you mean ${nearest}?`);

@@ -28,7 +28,6 @@ export async function trace(flags: TraceFlags, context: CommandContext): Promise
   if (rule !== "") query.set("rule", rule);
   if (flags.inbound !== flags.outbound) query.set("direction", flags.inbound ? "in" : "out");
   const formatter = new TraceFormatter(out);
-  if (!flags.json) err.write(err.paint("dim", `Following ${rule === "" ? "every session" : rule}; Ctrl-C ends.\n`));
   await followServer<ShownEntry>(
     {
       data: config.data,
@@ -37,6 +36,9 @@ export async function trace(flags: TraceFlags, context: CommandContext): Promise
       signal: context.signal ?? new AbortController().signal,
     },
     (entry) => out.write(flags.json ? `${JSON.stringify(entry)}\n` : formatter.format(entry)),
+    () => {
+      if (!flags.json) err.write(err.paint("dim", `Following ${rule === "" ? "every session" : rule}; Ctrl-C ends.\n`));
+    },
   );
   if (!flags.json) err.write("The server has closed the trace.\n");
   return exitStatus.done;
@@ -58,7 +60,9 @@ function ruleOf({ client = [], listener = [], helo = [], from = [], to = [] }: T
       try {
         parseRule(condition);
       } catch (error) {
-        throw new UsageError(`${flag} ${pattern}: ${describeThrown(error)}`);
+        // The column counts in a rule that nobody wrote.
+        const words = describeThrown(error).replace(/^Cannot read the rule at column \d+: /, "");
+        throw new UsageError(`${flag} ${pattern}: ${words}`);
       }
       return condition;
     }),

@@ -140,8 +140,6 @@ export class BindingFile {
   }
 }
 
-async function writeWhole(path: string, text: string): Promise<void> {
-  // A server that was killed may have left it.
-  await rm(`${path}.${process.pid}.tmp`, { force: true });
-  await writeDurably(path, [Buffer.from(text)]);
+function writeWhole(path: string, text: string): Promise<void> {
+  return writeDurably(path, [Buffer.from(text)]);
 }

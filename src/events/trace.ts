@@ -41,16 +41,34 @@ export type TraceEntry =
     }
   | { readonly kind: "closed"; readonly session: string; readonly reason: string; readonly at: number };
 
+type Follower = (entry: TraceEntry) => void;
+
 /** An entry is given to every follower at once; one that throws is not given another, and no session hears of it. */
 export class Tracer {
-  readonly #followers = new Set<(entry: TraceEntry) => void>();
+  /** With the sessions each was told of. */
+  readonly #followers = new Map<Follower, Set<string>>();
+  /** Sessions that are told of once and go on: who follows later is told too, before anything else of theirs. */
+  readonly #opened = new Map<string, TraceEntry & { readonly kind: "opened" }>();
   /** Whether anybody follows. Asked before an entry is made. */
   active = false;
 
+  /** A client's session that was told of has to tell of its end too, also where nobody follows any more. */
   publish(entry: TraceEntry): void {
-    for (const follow of this.#followers) {
+    const { kind, session } = entry;
+    if (kind === "opened") this.#opened.set(session, entry);
+    const opened = this.#opened.get(session);
+    if (kind === "closed") this.#opened.delete(session);
+    for (const [follow, told] of this.#followers) {
+      const isNew = opened !== undefined && !told.has(session);
+      if (kind === "closed") told.delete(session);
+      // Nothing of it was shown: nobody wants to hear that it is over.
+      if (isNew && kind === "closed") continue;
       try {
-        follow(entry);
+        if (isNew) {
+          told.add(session);
+          follow(opened);
+        }
+        if (kind !== "opened") follow(entry);
       } catch {
         this.#leave(follow);
       }
@@ -58,14 +76,17 @@ export class Tracer {
   }
 
   /** Follows until what is given back is called. */
-  follow(follower: (entry: TraceEntry) => void): () => void {
-    this.#followers.add(follower);
+  follow(follower: Follower): () => void {
+    this.#followers.set(follower, new Set());
     this.active = true;
     return () => this.#leave(follower);
   }
 
-  #leave(follower: (entry: TraceEntry) => void): void {
+  #leave(follower: Follower): void {
     this.#followers.delete(follower);
     this.active = this.#followers.size > 0;
+    if (this.active) return;
+    // Sessions of ours do not tell of their end while nobody follows.
+    for (const [session, { direction }] of this.#opened) if (direction === "out") this.#opened.delete(session);
   }
 }

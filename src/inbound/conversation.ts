@@ -169,7 +169,7 @@ export class Conversation {
         break;
       }
       default:
-        if (step?.kind === "helo") this.#session.helo = "";
+        if (step?.kind === "helo") this.#session.unsayHelo();
         this.#answer(temporary);
     }
   }

@@ -190,6 +190,7 @@ export class NativeConnection {
 
   #greet(): void {
     this.#phase = "talk";
+    this.#tracing?.open();
     this.#announced = true;
     this.#begin(() => this.#talk.greet());
     if (!this.#busy) this.#work();
@@ -209,6 +210,7 @@ export class NativeConnection {
     }
     if (header.client) {
       this.#session.ip = header.client.ip;
+      this.#session.speaker = header.client.ip;
       this.#session.port = header.client.port;
     }
     this.#socket.pause();

@@ -112,14 +112,13 @@ export class Reception {
     session: InboundSession,
     command: Pick<HeloSubject, "verb" | "name" | "keywords">,
   ): Eventual<readonly string[] | Answer> {
-    session.helo = command.name;
+    session.sayHelo(command.name);
     if (!this.#isBound("onHelo")) return command.keywords;
     const decision = new HeloDecision(session, command);
     return this.#whenDecided(session, this.#options.dispatcher.ask("onHelo", decision), (verdict) => {
       const refusal = objection(verdict);
       if (refusal === null) return decision.keywords;
-      // Refused, it has not been said: whatever comes next is asked again.
-      session.helo = "";
+      session.unsayHelo();
       return refusal;
     });
   }
@@ -248,7 +247,10 @@ export class Reception {
   /** The reply as it is to be said. What it takes back is taken back here. */
   reply(session: InboundSession, verb: string, reply: Reply): Eventual<Reply> {
     const decision = new ReplyDecision(session, verb, reply);
+    const { turn } = session;
     return whenHere(this.#options.dispatcher.ask("onReply", decision), () => {
+      // Given up meanwhile, it was said as it was: nothing is taken back.
+      if (session.turn !== turn) return reply;
       const said = decision.reply;
       if (reply.code < 400 && said.code >= 400) this.#takeBack(session, verb, reply.code);
       return said;
@@ -260,6 +262,8 @@ export class Reception {
     const text = (name: string) => attributes.get(name) ?? null;
     this.#leave(session);
     session.forget();
+    // What sinks noted was about somebody else.
+    session.notes.clear();
     session.ip = text("ADDR") ?? session.ip;
     session.port = Number(text("PORT") ?? session.port);
     if (attributes.has("NAME")) session.host = text("NAME");
@@ -352,7 +356,7 @@ export class Reception {
     if (code === 235) session.user = null;
     else if (verb === "MAIL") this.reset(session, "reply");
     else if (verb === "RCPT") session.transaction?.takeBackLast();
-    else if (verb === "HELO" || verb === "EHLO" || verb === "LHLO") session.helo = "";
+    else if (verb === "HELO" || verb === "EHLO" || verb === "LHLO") session.unsayHelo();
   }
 
   /** Goes on with what was decided, unless that was given up meanwhile: then it comes too late and changes nothing. */

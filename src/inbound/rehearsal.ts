@@ -71,6 +71,7 @@ export class RehearsedSession {
 
   /** The client connects; gives the greeting, or why there is none. */
   async begin(): Promise<string> {
+    this.#trace.open();
     await this.#talk.greet();
     return this.#work();
   }
@@ -92,7 +93,7 @@ export class RehearsedSession {
 
   async #work(): Promise<string> {
     let heard = this.#take();
-    for (let step = this.#smtp.next(); step !== null; step = this.#smtp.next()) {
+    for (let step = this.#talk.next(); step !== null; step = this.#talk.next()) {
       await this.#talk.perform(step);
       heard += this.#take();
     }

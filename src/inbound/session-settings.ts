@@ -13,8 +13,13 @@ export function settingsOf(options: ListenerOptions, session: InboundSession, re
     recipientsMax: limits.recipientsMax,
     startTls: options.tls?.mode === "starttls",
     binaryMime: options.binaryMime,
-    xclient: trusted.xclient(session.peer.ip),
-    xforward: trusted.xforward(session.peer.ip),
+    // A load balancer that is trusted with PROXY lends its trust to nobody behind it.
+    get xclient() {
+      return trusted.xclient(session.speaker);
+    },
+    get xforward() {
+      return trusted.xforward(session.speaker);
+    },
     // No credentials in the clear, unless told so. RFC 4954 §4.
     mechanisms: () => ((session.tls !== null || auth.inClear) && reception.authenticates ? auth.mechanisms : []),
     errorsMax: limits.errorsMax,

@@ -16,20 +16,20 @@ export class SessionTrace {
   }
 
   readonly got = (text: string): void => {
-    this.#open();
+    this.open();
     this.#tracer.publish({ kind: "line", session: this.#session.id, way: "got", text, at: this.#clock.now() });
   };
 
   /** Lines as they go to the client, CRLF behind each. */
   sent(output: string): void {
-    this.#open();
+    this.open();
     for (const text of output.split("\r\n").slice(0, -1)) {
       this.#tracer.publish({ kind: "line", session: this.#session.id, way: "sent", text, at: this.#clock.now() });
     }
   }
 
   note(text: string): void {
-    this.#open();
+    this.open();
     this.#tracer.publish({ kind: "note", session: this.#session.id, text, at: this.#clock.now() });
   }
 
@@ -38,8 +38,8 @@ export class SessionTrace {
     this.#tracer.publish({ kind: "closed", session: this.#session.id, reason, at: this.#clock.now() });
   }
 
-  /** Who begins to follow in the middle is told first whose lines these are. */
-  #open(): void {
+  /** Says whose lines follow, once; who begins to follow in the middle is told first. */
+  open(): void {
     if (this.#opened) return;
     this.#opened = true;
     const { id, listener, ip, port } = this.#session;

@@ -13,6 +13,8 @@ export class InboundSession implements Session {
   readonly listener: string;
   readonly role: Session["role"];
   readonly peer: { readonly ip: string; readonly port: number };
+  /** Address of who speaks to us: the peer, or whom a trusted peer's PROXY header names. XCLIENT does not change it. */
+  speaker: string;
   readonly startedAt: number;
   readonly rehearsal: boolean;
   ip: string;
@@ -33,6 +35,7 @@ export class InboundSession implements Session {
   /** A message is on its way into custody: what becomes of it must be waited for. RFC 5321 §6.1. */
   taking = false;
   #notes: Map<string, unknown> | null = null;
+  #formerHelo = "";
 
   constructor(facts: {
     readonly listener: string;
@@ -48,12 +51,24 @@ export class InboundSession implements Session {
     this.ip = facts.ip;
     this.port = facts.port;
     this.peer = { ip: facts.ip, port: facts.port };
+    this.speaker = facts.ip;
     this.startedAt = facts.startedAt;
     this.rehearsal = facts.rehearsal ?? false;
   }
 
   get notes(): Map<string, unknown> {
     return (this.#notes ??= new Map());
+  }
+
+  /** The client says its name: it holds while it is asked about, and unless `unsayHelo` says otherwise. */
+  sayHelo(name: string): void {
+    this.#formerHelo = this.helo;
+    this.helo = name;
+  }
+
+  /** A name that was refused was not said; the one before it holds. RFC 5321 §4.1.4. */
+  unsayHelo(): void {
+    this.helo = this.#formerHelo;
   }
 
   /** What a message keeps of the session it came in by. */
@@ -72,6 +87,7 @@ export class InboundSession implements Session {
   /** Everything said so far is forgotten: behind a handshake (RFC 3207 §4.2), and where another client speaks from here on. */
   forget(): void {
     this.helo = "";
+    this.#formerHelo = "";
     this.user = null;
     this.transaction = null;
   }

@@ -19,7 +19,6 @@ export class LastGood {
   async keep(script: CompiledScript): Promise<void> {
     await makeFolderDurably(this.#folder);
     const path = this.#path(script.name);
-    await rm(`${path}.${process.pid}.tmp`, { force: true });
     await writeDurably(path, [Buffer.from(JSON.stringify(script))]);
   }
 

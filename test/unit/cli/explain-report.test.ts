@@ -38,7 +38,10 @@ test("formatExplanation shows every way a binding may fare, with its reason belo
       binding({
         name: "other",
         outcome: "rule",
-        conditions: [{ condition: "RCPT TO = x@*", held: false, value: "bob@example.test" }],
+        conditions: [
+          { condition: "RCPT TO = x@*", held: false, value: "bob@example.test" },
+          { condition: "SUBJECT = x", held: false, value: "(none)" },
+        ],
       }),
       binding({ name: "broken", source: "script", kind: "broken", outcome: "broken", by: "it is gone" }),
       binding({ name: "off", outcome: "disabled" }),
@@ -60,6 +63,7 @@ test("formatExplanation shows every way a binding may fare, with its reason belo
     "  100       failed         native  failed: it broke; proceed",
     "  100       other          native  its rule does not hold",
     "    does not hold: RCPT TO = x@*  (it is bob@example.test)",
+    "    does not hold: SUBJECT = x  (there is none)",
     "  100       broken         script  broken",
     "    it is gone",
     "  100       off            native  disabled",

@@ -361,7 +361,7 @@ describe("onarrival test", () => {
       "an address of the client that is none",
       ["scripts/tag.ts", "mail/hello.eml"],
       { ip: "1.2.3" },
-      'Cannot test from "1.2.3"',
+      '--ip: expected an IPv4 or IPv6 address, not "1.2.3"',
     ],
     [
       "a reverse-path that is none",

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { Dispatcher } from "../../../src/events/dispatcher.ts";
 import type { EventName } from "../../../src/events/event.ts";
+import type { ReplySubject } from "../../../src/events/subject.ts";
 import { Reception, type ReceptionOptions } from "../../../src/inbound/reception.ts";
 import { InboundSession } from "../../../src/inbound/session.ts";
 import { createMemorySpool } from "../../../src/spool/memory.ts";
@@ -62,6 +63,44 @@ describe("endOfData", () => {
     const watched = { ...spool, accept: async () => void marks.push(session.taking) };
     await receive({ spool: watched, dispatcher }, session);
     expect([...marks, session.taking]).toEqual([false, true, false]);
+  });
+});
+
+describe("xclient", () => {
+  test("leaves nothing of the client before: neither what it said nor what sinks noted of it", async () => {
+    const session = createSession();
+    const reception = new Reception(createListenerOptions(), createReceptionOptions());
+    await reception.helo(session, { verb: "EHLO", name: "before.example", keywords: [] });
+    session.notes.set("listed", true);
+    session.user = "ann";
+    await reception.xclient(session, new Map([["ADDR", "192.0.2.7"]]));
+    expect([session.ip, session.helo, session.user, session.notes.size]).toEqual(["192.0.2.7", "", null, 0]);
+    expect(session.peer.ip).toBe("192.0.2.1");
+  });
+});
+
+describe("reply", () => {
+  const refuseRcpt = async (subject: unknown) => {
+    const { verb, setCode } = subject as ReplySubject;
+    await Promise.resolve();
+    if (verb === "RCPT") setCode(550);
+  };
+  const said = { code: 250, status: "2.1.5", text: "Recipient accepted" };
+
+  test.each([
+    ["in time: the recipient goes", false, 550, 0],
+    ["too late: the client has heard 250, and the recipient stays", true, 250, 1],
+  ])("a sink makes a reply stricter %s", async (_why, late, code, recipients) => {
+    const dispatcher = createDispatcher();
+    dispatcher.replaceBindings([createBinding("onReply", refuseRcpt)]);
+    const reception = new Reception(createListenerOptions(), createReceptionOptions({ dispatcher }));
+    const session = createSession();
+    await reception.mailFrom(session, mail);
+    await reception.rcptTo(session, { ...rcpt, path: "<bob@example.org>" });
+    const replied = reception.reply(session, "RCPT", said);
+    if (late) session.turn++;
+    expect(await replied).toMatchObject({ code });
+    expect(session.transaction?.recipients).toHaveLength(recipients);
   });
 });
 
