@@ -8,6 +8,7 @@ import { eventNames } from "../events/event-table.ts";
 import { type TraceEntry, Tracer } from "../events/trace.ts";
 import { describeVerdict } from "../events/verdict.ts";
 import type { RehearsedSession } from "../inbound/rehearsal.ts";
+import type { Message } from "../mail/message.ts";
 import { listenerOf, rehearse } from "../main-rehearsal.ts";
 import { openStage } from "../main-stage.ts";
 import { describeThrown } from "../platform/fault.ts";
@@ -44,12 +45,12 @@ export async function session(
     tracer,
     observe: ({ event, subject, binding, verdict, fault }) => {
       const { message, session } = subject as {
-        readonly message?: { readonly id: string } | null;
+        readonly message?: Message | null;
         readonly session?: { readonly id: string };
       };
       tracer.publish({
         kind: "decision",
-        session: session?.id ?? "",
+        session: session?.id ?? message?.origin.sessionId ?? "",
         message: message?.id ?? null,
         event,
         binding: binding.id,

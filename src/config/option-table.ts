@@ -85,7 +85,7 @@ export const configTable = section("", {
           },
         ),
       }),
-      auth: section("How users log in. AUTH is offered where a sink or a script is bound to onAuth.", {
+      auth: section("How users log in. AUTH is offered where a sink is bound to onAuth.", {
         mechanisms: option(
           choices("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256"]),
           ["PLAIN", "LOGIN"],
@@ -254,7 +254,7 @@ export const configTable = section("", {
       max_firings: option(
         count({ min: 0, max: Number.MAX_SAFE_INTEGER }),
         0,
-        "Disabled after so many firings; 0 is never.",
+        "Not asked any more after so many firings since the server started; 0 is never.",
       ),
       properties: option(table, {}, "Key-values handed to the sink."),
     },

@@ -78,13 +78,25 @@ describe("onarrival session", () => {
     const entries = out
       .trimEnd()
       .split("\n")
-      .map((line) => JSON.parse(line) as { kind: string });
+      .map((line) => JSON.parse(line) as { kind: string; session: string });
     expect(entries.map(({ kind }) => kind)).toContain("decision");
+    expect(new Set(entries.map(({ session }) => session)).size).toBe(1);
   });
 
   test("ends with its input, and says what is wrong with a flag", async () => {
     expect(await runCommand(["session"], { cwd, stdin: "EHLO x\n" })).toMatchObject({ status: 0 });
     expect(await runCommand(["session", "--ip", "nowhere"], { cwd })).toMatchObject({ status: 2 });
+  });
+});
+
+describe("onarrival trace", () => {
+  test("says what is wrong with a pattern, and nothing of following where no server runs", async () => {
+    const { status, err } = await runCommand(["trace", "--client", "abc"], { cwd });
+    expect(status).toBe(2);
+    expect(err).toMatch(/^onarrival: --client abc: expected an IP address/);
+    const alone = await runCommand(["trace"], { cwd });
+    expect(alone.status).toBe(3);
+    expect(alone.err).not.toContain("Following");
   });
 });
 

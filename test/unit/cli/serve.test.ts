@@ -195,6 +195,40 @@ describe("formatBanner", () => {
       "curl -sS smtp://127.0.0.1:25 --mail-from me@example.com --mail-rcpt you@example.test",
     );
   });
+
+  test("says how each listener is spoken to, and once why a sink of several events cannot run", () => {
+    const usable = loadConfig({ env: {}, cwd: "/site" });
+    const [listener] = usable.config.listeners;
+    const tls = { mode: "implicit", cert: "c", key: "k", askCertificate: false, more: [] } as const;
+    const loaded = {
+      ...usable,
+      config: { ...usable.config, listeners: [{ ...listener!, name: "smtps", tls }, listener!] },
+    };
+    const at = (name: string, port: number, role: string) => ({ name, address: "127.0.0.1", port, role });
+    const broken = [
+      { name: "a", event: "onConnect", reason: "no" },
+      { name: "a", event: "onRcptTo", reason: "no" },
+      { name: "b", event: "onRcptTo", reason: "no" },
+    ] as const;
+    const text = formatBanner(
+      {
+        loaded,
+        cwd: "/site",
+        server: {
+          admin: { address: "::1", port: 8025 },
+          listeners: [at("smtps", 465, "mx"), at("lmtp", 24, "lmtp"), at("sub", 587, "submission")],
+        },
+        broken,
+      },
+      plainOutput,
+    );
+    expect(text).toContain("smtps://127.0.0.1:465  for example.test (listener smtps)");
+    expect(text).toContain("lmtp://127.0.0.1:24  for example.test (listener lmtp)");
+    expect(text).toContain("smtp://127.0.0.1:587  for users who logged in (listener sub)");
+    expect(text).toContain("  not running  a  onConnect, onRcptTo go on without it: no\n");
+    expect(text).toContain("  not running  b  onRcptTo goes on without it: no\n");
+    expect(text).not.toContain("curl");
+  });
 });
 
 /** Standard error so far; read from the process by waiting for what is there already. */

@@ -253,10 +253,10 @@ describe("Sandbox, when a process dies", () => {
 
   it("kills one that takes too much memory, and blames what it was at", async () => {
     const { sandbox, script, notices } = await startWith(
-      "export const onArrival = () => { const until = Date.now() + 1000; while (Date.now() < until); };",
+      "export const onArrival = () => { const until = Date.now() + 4_000; while (Date.now() < until); };",
       { rssMiBMax: 5 },
     );
-    const { steps } = await runOn(sandbox, message, [stepOf(script.version, { cpuMs: 1_500 })]);
+    const { steps } = await runOn(sandbox, message, [stepOf(script.version, { cpuMs: 4_500 })]);
     expect(steps[0]!.fault).toMatchObject({ code: "script.heap-limit" });
     expect(notices.some((notice) => notice.kind === "killed" && notice.reason === "rss-limit")).toBe(true);
   });
