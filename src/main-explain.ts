@@ -7,12 +7,9 @@ import type { Binding } from "./events/binding.ts";
 import type { AskName, EventName } from "./events/event.ts";
 import { eventNames, eventTable } from "./events/event-table.ts";
 import { isUsedUp } from "./events/health.ts";
-import type { Observation, Skip } from "./events/observation.ts";
+import { describeAnswer, type Observation, type Skip } from "./events/observation.ts";
 import { onFaultVerdict } from "./events/on-fault.ts";
 import { ruleFacts } from "./events/rule-facts.ts";
-import type { RcptToSubject } from "./events/subject.ts";
-import { describeVerdict } from "./events/verdict.ts";
-import { formatMailbox } from "./mail/mailbox.ts";
 import { listenerOf, rehearse, type Stage } from "./main-rehearsal.ts";
 import { describeThrown } from "./platform/fault.ts";
 import { stuffDots } from "./smtp/mail-data.ts";
@@ -35,6 +32,8 @@ interface Ask {
 /** Keeps what the dispatcher tells, ask by ask. */
 class Recorder {
   readonly asks: Ask[] = [];
+  /** Whom the RCPT at hand is about. */
+  recipient = "";
   readonly #bindingsOf: (event: EventName) => readonly Binding[];
   readonly #states: ReadonlyMap<string, "suspended" | "used-up" | null>;
   /** Asks from here on have not heard their reply yet. */
@@ -48,12 +47,13 @@ class Recorder {
     this.#states = states;
   }
 
-  readonly observe = ({ event, subject, binding, verdict, fault }: Observation): void => {
+  readonly observe = (observation: Observation): void => {
+    const { event, subject, binding, verdict, fault } = observation;
     const ask = this.#askOf(event, subject);
     ask.bindings.set(binding.id, {
       ...faceOf(binding),
       outcome: this.#states.get(binding.id) ?? "asked",
-      verdict: describeVerdict(verdict),
+      verdict: describeAnswer(observation),
       fault: fault === null ? null : describeThrown(fault),
     });
     if (verdict.kind !== "proceed") ask.decidedBy = binding.id;
@@ -91,7 +91,8 @@ class Recorder {
   #askOf(event: EventName, subject: unknown): Ask {
     const last = this.asks.findLast((ask) => ask.event === event && ask.subject === subject);
     if (last) return last;
-    const about = event === "onRcptTo" ? formatMailbox((subject as RcptToSubject).forwardPath) : verbOf(subject);
+    // As the client named it, whatever sinks make of it.
+    const about = event === "onRcptTo" ? this.recipient : verbOf(subject);
     const ask: Ask = { event, subject, about, bindings: new Map(), decidedBy: null, settledBy: null, reply: "" };
     this.asks.push(ask);
     return ask;
@@ -113,15 +114,16 @@ export async function explainMail(stage: Stage, request: ExplainRequest): Promis
   let last = "";
   /** Whether the last of the replies is a positive one. */
   const heard = (output: string) => {
-    last = output.trimEnd().split("\r\n").at(-1) ?? "";
+    last = lastReplyOf(output);
     recorder.answered(last);
     return /^[23]/.test(last);
   };
   try {
     if (heard(await session.begin()))
-      await converse(request, listenerOf(stage, request.session.listener).role, async (octets) =>
-        heard(await session.say(octets)),
-      );
+      await converse(request, listenerOf(stage, request.session.listener).role, async (octets, recipient = "") => {
+        recorder.recipient = recipient;
+        return heard(await session.say(octets));
+      });
   } finally {
     await release();
   }
@@ -139,19 +141,29 @@ export async function explainMail(stage: Stage, request: ExplainRequest): Promis
 async function converse(
   { mail, session, from, to }: ExplainRequest,
   role: "mx" | "submission" | "lmtp",
-  say: (octets: Buffer) => Promise<boolean>,
+  say: (octets: Buffer, recipient?: string) => Promise<boolean>,
 ): Promise<void> {
-  const sayLine = (line: string) => say(Buffer.from(`${line}\r\n`));
+  const sayLine = (line: string, recipient?: string) => say(Buffer.from(`${line}\r\n`), recipient);
   const octets = Buffer.from(mail, "base64");
   if (!(await sayLine(`${role === "lmtp" ? "LHLO" : "EHLO"} ${session.helo}`))) return;
   const isInternational = [from, ...to].some((address) => /[^\x00-\x7f]/.test(address));
   const parameters = `SIZE=${octets.length} BODY=8BITMIME${isInternational ? " SMTPUTF8" : ""}`;
   if (!(await sayLine(`MAIL FROM:${bracketed(from)} ${parameters}`))) return;
   let accepted = 0;
-  for (const recipient of to) if (await sayLine(`RCPT TO:${bracketed(recipient)}`)) accepted++;
+  for (const recipient of to) if (await sayLine(`RCPT TO:${bracketed(recipient)}`, recipient)) accepted++;
   if (accepted === 0 || !(await sayLine("DATA"))) return;
   const isEnded = octets.length === 0 || octets.subarray(-2).toString("latin1") === "\r\n";
   await say(Buffer.concat([stuffDots(octets), Buffer.from(isEnded ? ".\r\n" : "\r\n.\r\n")]));
+}
+
+/** The last reply of what was heard, several lines on one: `550 5.7.1 Not here / See https://example.org`. */
+function lastReplyOf(output: string): string {
+  const lines = output.trimEnd().split("\r\n");
+  let start = lines.length - 1;
+  while (start > 0 && lines[start - 1]![3] === "-") start--;
+  const [first = "", ...more] = lines.slice(start);
+  const texts = more.map((line) => line.slice(4).replace(/^[245]\.\d{1,3}\.\d{1,3} /, ""));
+  return [first.replace(/^(\d{3})-/, "$1 "), ...texts].join(" / ");
 }
 
 function bracketed(address: string): string {

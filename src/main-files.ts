@@ -24,6 +24,11 @@ export async function prepareFolders({ data, delivery, scripts }: Config): Promi
       throw new Fault("data.unusable", `Cannot use the folder ${folder}: ${why}`, { cause: error });
     }
   }
+  await checkScriptsFolder({ scripts });
+}
+
+/** @throws {Fault} `data.unusable` where the folder is not there, or is a link */
+export async function checkScriptsFolder({ scripts }: Pick<Config, "scripts">): Promise<void> {
   const found = await lstat(scripts.folder).catch((error: unknown) => {
     throw new Fault(
       "data.unusable",

@@ -151,7 +151,7 @@ function bindingView(binding: Binding, dispatcher: Dispatcher): BindingView {
       : !enabled
         ? "disabled"
         : maxFirings > 0 && health.firings >= maxFirings
-          ? `fired ${maxFirings} times`
+          ? `has fired as often as it may (${maxFirings})`
           : health.breaker === "closed"
             ? null
             : "suspended after too many faults";

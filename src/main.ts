@@ -16,9 +16,8 @@ import { BindingFile } from "./config/binding-file.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { Binding } from "./events/binding.ts";
 import { Dispatcher } from "./events/dispatcher.ts";
-import type { Observation } from "./events/observation.ts";
+import { traceOf } from "./events/observation.ts";
 import { Tracer } from "./events/trace.ts";
-import { describeVerdict } from "./events/verdict.ts";
 import type { Listener } from "./inbound/listener.ts";
 import type { ArrivalResult } from "./inbound/reception.ts";
 import type { Message } from "./mail/message.ts";
@@ -125,7 +124,7 @@ async function start(
     clock,
     breaker: config.scripts.breaker,
     observe: (observation) => {
-      if (tracer.active) traceDecision(observation, tracer, clock);
+      if (tracer.active) tracer.publish(traceOf(observation, clock.now()));
     },
     scripts: createScriptRunner({
       sandbox,
@@ -322,23 +321,4 @@ function reportNotice(notice: SandboxNotice, log: Log, metrics: Metrics): void {
     metrics.sandboxDeaths++;
     log.warn(`sandbox.${kind}`, { ...facts });
   }
-}
-
-/** What a sink decided, for those who follow the trace. */
-function traceDecision({ event, subject, binding, verdict, fault }: Observation, tracer: Tracer, clock: Clock): void {
-  // What a subject does not carry is simply not there.
-  const { session, message } = subject as {
-    readonly session?: { readonly id: string };
-    readonly message?: Message | null;
-  };
-  tracer.publish({
-    kind: "decision",
-    session: session?.id ?? message?.origin.sessionId ?? "",
-    message: message?.id ?? null,
-    event,
-    binding: binding.id,
-    verdict: describeVerdict(verdict),
-    fault: fault === null ? null : describeThrown(fault),
-    at: clock.now(),
-  });
 }

@@ -1,7 +1,8 @@
 /** `onarrival config check`, `show` and `schema`: the configuration as the server would see it. Safe beside a running server. */
 import { environmentName, nameOptions } from "../config/environment.ts";
+import type { LoadedConfig } from "../config/load.ts";
 import { configTable } from "../config/option-table.ts";
-import { formatProblem, problemsOf } from "../config/problem.ts";
+import { type ConfigProblem, formatProblem, problemsOf } from "../config/problem.ts";
 import { configJsonSchema, formatConfig } from "../config/reference.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { loadSettings, type SettingsFlags } from "./settings.ts";
@@ -9,24 +10,33 @@ import { type CommandContext, plain } from "./terminal.ts";
 
 type Flags = SettingsFlags & { readonly json?: boolean };
 
-/** Every error on a line of its own, or one line that says there is none. */
-export function checkConfig(flags: Flags, context: CommandContext): ExitStatus {
+/** Every error on a line of its own, or one line that says there is none; what the file names is looked at once the file itself is right. */
+export async function checkConfig(flags: Flags, context: CommandContext): Promise<ExitStatus> {
   const { out, err } = context.terminal;
+  const { file, problems } = await findProblems(flags, context);
+  if (flags.json) out.write(`${JSON.stringify({ file, problems })}\n`);
+  else if (problems.length === 0) out.write(`${out.paint("green", "ok")} ${file ?? "no file, defaults only"}\n`);
+  else {
+    for (const problem of problems) out.write(`${plain(formatProblem(problem))}\n`);
+    err.write(`${err.paint("red", problems.length === 1 ? "1 error" : `${problems.length} errors`)}\n`);
+  }
+  return problems.length === 0 ? exitStatus.done : exitStatus.usage;
+}
+
+async function findProblems(
+  flags: Flags,
+  context: CommandContext,
+): Promise<{ readonly file: string | null; readonly problems: readonly ConfigProblem[] }> {
+  let loaded: LoadedConfig;
   try {
-    const { file } = loadSettings(flags, context);
-    if (flags.json) out.write(`${JSON.stringify({ file, problems: [] })}\n`);
-    else out.write(`${out.paint("green", "ok")} ${file ?? "no file, defaults only"}\n`);
-    return exitStatus.done;
+    loaded = loadSettings(flags, context);
   } catch (error) {
     const problems = problemsOf(error);
     if (problems.length === 0) throw error;
-    if (flags.json) out.write(`${JSON.stringify({ file: problems[0]!.file, problems })}\n`);
-    else {
-      for (const problem of problems) out.write(`${plain(formatProblem(problem))}\n`);
-      err.write(`${err.paint("red", problems.length === 1 ? "1 error" : `${problems.length} errors`)}\n`);
-    }
-    return exitStatus.usage;
+    return { file: problems[0]!.file, problems };
   }
+  const { checkNamed } = await import("../main-check.ts");
+  return { file: loaded.file, problems: await checkNamed(loaded) };
 }
 
 /** The whole configuration, defaults included. */

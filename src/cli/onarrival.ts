@@ -103,7 +103,7 @@ export function createProgram(context: CommandContext, done: Done): Command {
   const config = program.command("config").description("the configuration");
   settings(addVerb(config, "check", "every error at once, with line and column"))
     .option("--json", "as one JSON document")
-    .action(async (flags) => done((await import("./config.ts")).checkConfig(flags, context)));
+    .action(async (flags) => done(await (await import("./config.ts")).checkConfig(flags, context)));
   settings(
     addVerb(config, "show", "all options with their values", [
       ["onarrival config show --origin", "and where each value is from"],

@@ -5,13 +5,11 @@
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { eventNames } from "../events/event-table.ts";
+import { traceOf } from "../events/observation.ts";
 import { type TraceEntry, Tracer } from "../events/trace.ts";
-import { describeVerdict } from "../events/verdict.ts";
 import type { RehearsedSession } from "../inbound/rehearsal.ts";
-import type { Message } from "../mail/message.ts";
 import { listenerOf, rehearse } from "../main-rehearsal.ts";
 import { openStage } from "../main-stage.ts";
-import { describeThrown } from "../platform/fault.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { loadSettings, type SettingsFlags } from "./settings.ts";
 import { type CommandContext, type Output, plain } from "./terminal.ts";
@@ -43,22 +41,7 @@ export async function session(
     listener: facts.listener,
     session: { ip: facts.ip, user: facts.user, tls: flags.tls ?? false },
     tracer,
-    observe: ({ event, subject, binding, verdict, fault }) => {
-      const { message, session } = subject as {
-        readonly message?: Message | null;
-        readonly session?: { readonly id: string };
-      };
-      tracer.publish({
-        kind: "decision",
-        session: session?.id ?? message?.origin.sessionId ?? "",
-        message: message?.id ?? null,
-        event,
-        binding: binding.id,
-        verdict: describeVerdict(verdict),
-        fault: fault === null ? null : describeThrown(fault),
-        at: stage.clock.now(),
-      });
-    },
+    observe: (observation) => tracer.publish(traceOf(observation, stage.clock.now())),
   });
   const isTyped = input.isTTY === true && !flags.json;
   const stop = tracer.follow((entry) => {

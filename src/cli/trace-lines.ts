@@ -33,8 +33,9 @@ export class TraceFormatter {
       case "opened": {
         const isOut = entry.direction === "out";
         if (isOut) this.#outbound.add(entry.session);
+        if (isOut) return paint("bold", `us → ${plain(entry.place)}`);
         const client = `${entry.ip.includes(":") ? `[${entry.ip}]` : entry.ip}:${entry.port}`;
-        return paint("bold", isOut ? `us → ${plain(entry.place)} (${client})` : `${client} → ${plain(entry.place)}`);
+        return paint("bold", `${client} → ${plain(entry.place)}`);
       }
       case "line": {
         const isOut = this.#outbound.has(entry.session);

@@ -10,16 +10,16 @@ import type { Log } from "../platform/log.ts";
 import { answerMsDefault, answerWithin } from "./answer-time.ts";
 import { type Binding, checkBinding, compareBindings } from "./binding.ts";
 import { Breaker, type BreakerLimits } from "./breaker.ts";
-import type { AskName, EventName, Events, SubjectOf, TellName } from "./event.ts";
+import type { AskName, EventName, SubjectOf, TellName } from "./event.ts";
 import { checkVerdict } from "./event-table.ts";
 import { type BindingHealth, freshHealth, type Health, isUsedUp, versionOf } from "./health.ts";
-import type { Observation, Skip, SkipReason } from "./observation.ts";
+import { nothingDone, type Observation, type Skip, type SkipReason } from "./observation.ts";
 import { onFaultVerdict } from "./on-fault.ts";
 import type { RuleFacts } from "./rule.ts";
 import { messageFacts, ruleFacts } from "./rule-facts.ts";
-import type { ScriptRunner, ScriptStep } from "./script-runner.ts";
+import type { ScriptOutcome, ScriptRunner, ScriptStep } from "./script-runner.ts";
 import type { SinkContext } from "./sink.ts";
-import { undoOf } from "./undo.ts";
+import { Standing } from "./undo.ts";
 import { proceed, readVerdict, settle, type Verdict } from "./verdict.ts";
 
 export interface DispatcherOptions {
@@ -118,11 +118,11 @@ export class Dispatcher {
         if (told instanceof Promise) {
           told.then(
             () => health.breaker.succeeded(),
-            (error: unknown) => this.#noteFault(event, binding, health, error),
+            (error: unknown) => this.#noteFault(event, binding, health, error, subject),
           );
         } else health.breaker.succeeded();
       } catch (error) {
-        this.#noteFault(event, binding, health, error);
+        this.#noteFault(event, binding, health, error, subject);
       }
     }
   }
@@ -171,12 +171,12 @@ export class Dispatcher {
         continue;
       }
       health.firings++;
-      const undo = undoOf(subject, message, binding);
+      const standing = new Standing(subject, message, binding);
       let answer: unknown;
       try {
         answer = target.handler(subject, health.context);
       } catch (error) {
-        undo();
+        standing.undo();
         const verdict = this.#afterFault(event, subject, binding, health, error);
         if (verdict.kind !== "proceed") return verdict;
         continue;
@@ -184,9 +184,9 @@ export class Dispatcher {
       if (answer instanceof Promise) {
         const inTime = answerWithin(answer, binding.timeoutMs ?? answerMsDefault, this.#options.clock);
         const rest = inTime.then(
-          (value) => this.#answered(event, subject, binding, health, value, undo),
+          (value) => this.#answered(event, subject, binding, health, value, standing),
           (error: unknown) => {
-            undo();
+            standing.undo();
             return this.#afterFault(event, subject, binding, health, error);
           },
         );
@@ -199,7 +199,7 @@ export class Dispatcher {
           ),
         );
       }
-      const verdict = this.#answered(event, subject, binding, health, answer, undo);
+      const verdict = this.#answered(event, subject, binding, health, answer, standing);
       if (verdict.kind !== "proceed") return verdict;
       settled ||= verdict.settled;
     }
@@ -251,13 +251,15 @@ export class Dispatcher {
     if (steps.length > 0) {
       const outcomes = await this.#options.scripts
         .run(event, message, steps, stopOnChange)
-        .catch((error: unknown) => [{ binding: steps[0]!.binding, verdict: proceed, fault: asFault(error) }]);
-      for (const { binding, verdict: given, fault } of outcomes) {
+        .catch((error: unknown): ScriptOutcome[] => [
+          { binding: steps[0]!.binding, verdict: proceed, fault: asFault(error) },
+        ]);
+      for (const { binding, verdict: given, fault, did = nothingDone } of outcomes) {
         const health = this.#healthFor(binding);
         health.firings++;
         const verdict = fault
           ? this.#afterFault(event, subject, binding, health, fault)
-          : this.#answered(event, subject, binding, health, given);
+          : this.#answered(event, subject, binding, health, given, { undo: () => {}, did });
         if (verdict.kind !== "proceed") return verdict;
         settled ||= verdict.settled;
       }
@@ -273,18 +275,18 @@ export class Dispatcher {
     binding: Binding,
     health: Health,
     answer: unknown,
-    undo?: () => void,
+    standing: Pick<Standing, "undo" | "did">,
   ): Verdict {
     let verdict: Verdict;
     try {
       verdict = readVerdict(answer);
       checkVerdict(event, verdict);
     } catch (error) {
-      undo?.();
+      standing.undo();
       return this.#afterFault(event, subject, binding, health, error);
     }
     health.breaker.succeeded();
-    this.#options.observe?.({ event, subject, binding, verdict, fault: null });
+    this.#options.observe?.({ event, subject, binding, verdict, fault: null, did: () => standing.did() });
     return by(binding, verdict);
   }
 
@@ -295,13 +297,13 @@ export class Dispatcher {
     health: Health,
     error: unknown,
   ): Verdict {
-    const fault = this.#noteFault(event, binding, health, error, messageOf(subject)?.id);
+    const fault = this.#noteFault(event, binding, health, error, subject);
     const verdict = onFaultVerdict(event, binding);
-    this.#options.observe?.({ event, subject, binding, verdict, fault });
+    this.#options.observe?.({ event, subject, binding, verdict, fault, did: nothingDone });
     return by(binding, verdict);
   }
 
-  #noteFault(event: EventName, binding: Binding, health: Health, error: unknown, messageId?: string): Fault {
+  #noteFault(event: EventName, binding: Binding, health: Health, error: unknown, subject: object): Fault {
     const fault = asFault(error);
     health.faults++;
     health.lastFault = fault;
@@ -309,7 +311,8 @@ export class Dispatcher {
     this.#options.log.error(binding.target.kind === "script" ? "script.failed" : "sink.failed", {
       trigger: event,
       binding: binding.id,
-      message: messageId,
+      session: (subject as { readonly session?: { readonly id: string } }).session?.id,
+      message: messageOf(subject)?.id,
       code: fault.code,
       reason: fault.message,
       ...fault.facts,
@@ -334,6 +337,7 @@ export class Dispatcher {
       binding,
       verdict,
       fault: new Fault("script.suspended", `${binding.name} is suspended after too many faults`),
+      did: nothingDone,
     });
     return by(binding, verdict);
   }
@@ -382,7 +386,7 @@ function unasked(binding: Binding, health: Health): SkipReason | null {
   return !binding.enabled ? "disabled" : isUsedUp(binding, health) ? "used-up" : null;
 }
 
-function messageOf(subject: Events[EventName]["subject"]): Message | undefined {
+function messageOf(subject: object): Message | undefined {
   return (subject as { readonly message?: Message | null }).message ?? undefined;
 }
 

@@ -18,6 +18,8 @@ export interface ScriptOutcome {
   readonly binding: Binding;
   readonly verdict: Verdict;
   readonly fault: Fault | null;
+  /** Its edits, in words. */
+  readonly did?: () => readonly string[];
 }
 
 /** Runs scripts one after the other on a message, in one hop; may stop early, as sandbox/protocol.ts says. At least one is run. */

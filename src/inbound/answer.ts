@@ -7,6 +7,8 @@ import { Fault } from "../platform/fault.ts";
 /** A reply, and whether the connection ends with it. */
 export interface Answer extends Reply {
   readonly close: boolean;
+  /** Id of the binding whose verdict it is: for the log, never for the client. */
+  readonly by?: string | undefined;
 }
 
 export const ok = (text: string, status: string): Answer => ({ code: 250, status, text, close: false });
@@ -39,9 +41,8 @@ export function objection(verdict: Verdict): Answer | null {
   switch (verdict.kind) {
     case "refuse":
     case "defer":
-      return no(verdict.code, verdict.status, verdict.text);
     case "drop":
-      return no(verdict.code, verdict.status, verdict.text, true);
+      return { ...no(verdict.code, verdict.status, verdict.text, verdict.kind === "drop"), by: verdict.by };
     default:
       return null;
   }

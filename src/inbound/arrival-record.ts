@@ -63,7 +63,7 @@ export class ArrivalRecord {
   }
 
   /** Its header met with a refusal; the body was not kept. */
-  headersRefused(session: InboundSession, transaction: InboundTransaction, { code, status, text }: Answer): void {
+  headersRefused(session: InboundSession, transaction: InboundTransaction, { code, status, text, by }: Answer): void {
     const result = code >= 500 ? "refused" : "deferred";
     this.#options.count?.(result, 0);
     this.#options.log.info(`message.${result}`, {
@@ -72,6 +72,7 @@ export class ArrivalRecord {
       status,
       reason: text,
       trigger: "onHeaders",
+      by,
     });
     this.#track(transaction.id, steps[result], { code });
   }

@@ -6,7 +6,7 @@ import type { Dispatcher } from "../events/dispatcher.ts";
 import type { CommandSubject } from "../events/subject.ts";
 import { Revocable, remember } from "../events/undo.ts";
 import { readVerdict, type Verdict } from "../events/verdict.ts";
-import type { Reply } from "../mail/status.ts";
+import { formatReply, type Reply } from "../mail/status.ts";
 import { Fault } from "../platform/fault.ts";
 import { type Answer, objection, temporary } from "./answer.ts";
 import type { Eventual } from "./eventual.ts";
@@ -38,7 +38,7 @@ class HeldLine extends Revocable implements Dialogue {
   /** Who is asked now. */
   asked: Binding | null;
   user: string | null = null;
-  said: { readonly reply: Reply; readonly take: LineTaker | null; readonly by: Binding | null } | null = null;
+  given: { readonly reply: Reply; readonly take: LineTaker | null; readonly by: Binding | null } | null = null;
 
   constructor(session: InboundSession, verb: string, asked: Binding | null) {
     super();
@@ -58,14 +58,15 @@ class HeldLine extends Revocable implements Dialogue {
 
   readonly acceptAs = (user: string): void => {
     this.user = user;
+    this.note(`accept as ${user}`);
   };
 
   /** What the sinks made of the line, now that they are through. A verdict against it stands above what was said before. */
   outcome(verdict: Verdict): LineOutcome {
     const refusal = objection(verdict);
     if (refusal) return { answer: refusal, capture: null, user: null };
-    if (this.said === null) return null;
-    const { reply, take, by } = this.said;
+    if (this.given === null) return null;
+    const { reply, take, by } = this.given;
     const close = reply.code === 421;
     const goesOn = take !== null && by !== null && !close;
     return {
@@ -78,7 +79,8 @@ class HeldLine extends Revocable implements Dialogue {
   #say(reply: Reply, take: LineTaker | null): void {
     checkReply(reply);
     checkMayAnswer(this.verb, reply, this.user !== null);
-    this.said = { reply: { code: reply.code, status: reply.status, text: reply.text }, take, by: this.asked };
+    this.given = { reply: { code: reply.code, status: reply.status, text: reply.text }, take, by: this.asked };
+    this.note(`${take === null ? "consume" : "capture"} ${formatReply(reply)}`);
   }
 }
 

@@ -5,10 +5,11 @@
 import type { EventName } from "../events/event.ts";
 import type { CommandSubject, DisconnectSubject, HeloSubject, Parameters, ResetSubject } from "../events/subject.ts";
 import type { Tracer } from "../events/trace.ts";
+import type { Verdict } from "../events/verdict.ts";
 import type { MailOptions, RecipientOptions } from "../mail/envelope.ts";
 import { createId } from "../mail/ids.ts";
-import type { Mailbox } from "../mail/mailbox.ts";
-import { parseForwardPath, parseReversePath, type ReversePath } from "../mail/path.ts";
+import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
+import { formatReversePath, parseForwardPath, parseReversePath, type ReversePath } from "../mail/path.ts";
 import type { Reply } from "../mail/status.ts";
 import type { ScramCredentials } from "../smtp/scram.ts";
 import {
@@ -116,7 +117,7 @@ export class Reception {
     if (!this.#isBound("onHelo")) return command.keywords;
     const decision = new HeloDecision(session, command);
     return this.#whenDecided(session, this.#options.dispatcher.ask("onHelo", decision), (verdict) => {
-      const refusal = objection(verdict);
+      const refusal = this.#objection(session, "onHelo", verdict);
       if (refusal === null) return decision.keywords;
       session.unsayHelo();
       return refusal;
@@ -129,9 +130,13 @@ export class Reception {
   ): Eventual<Answer> {
     const decision = new AuthDecision(session, exchange);
     return this.#whenDecided(session, this.#options.dispatcher.ask("onAuth", decision), (verdict) => {
-      const refusal = objection(verdict);
+      const refusal = this.#objection(session, "onAuth", verdict, () => ({ user: exchange.user }));
       if (refusal) return refusal;
-      if (decision.acceptedAs === null) return no(535, "5.7.8", "Authentication credentials invalid");
+      if (decision.acceptedAs === null) {
+        const unknown = no(535, "5.7.8", "Authentication credentials invalid");
+        this.#refused(session, "onAuth", unknown, { user: exchange.user });
+        return unknown;
+      }
       return this.#logIn(session, decision.acceptedAs);
     });
   }
@@ -144,7 +149,7 @@ export class Reception {
     const decision = new AuthDecision(session, { ...exchange, secret: null });
     return this.#whenDecided(session, this.#options.dispatcher.ask("onAuth", decision), (verdict) => {
       session.provedAs = decision.provedAs;
-      return objection(verdict) ?? decision.credentials;
+      return this.#objection(session, "onAuth", verdict, () => ({ user: exchange.user })) ?? decision.credentials;
     });
   }
 
@@ -168,7 +173,9 @@ export class Reception {
     return this.#whenDecided(
       session,
       this.#options.dispatcher.ask("onMailFrom", decision),
-      (verdict) => objection(verdict) ?? this.#begin(session, { ...facts, reversePath: decision.reversePath }),
+      (verdict) =>
+        this.#objection(session, "onMailFrom", verdict, () => ({ from: formatReversePath(reversePath) })) ??
+        this.#begin(session, { ...facts, reversePath: decision.reversePath }),
     );
   }
 
@@ -190,7 +197,10 @@ export class Reception {
       return no(452, "4.5.3", "Too many recipients");
     const decision = new RcptToDecision(session, { transaction, forwardPath, parameters, options });
     return this.#whenDecided(session, this.#options.dispatcher.ask("onRcptTo", decision), (verdict) => {
-      const refusal = objection(verdict);
+      const refusal = this.#objection(session, "onRcptTo", verdict, () => ({
+        from: formatReversePath(transaction.reversePath),
+        to: formatMailbox(forwardPath),
+      }));
       if (refusal) return refusal;
       transaction.add({ mailboxes: decision.forwardPaths, options: parameters.size > 0 ? options : undefined });
       return ok("Recipient accepted", "2.1.5");
@@ -202,7 +212,7 @@ export class Reception {
     const { transaction } = session;
     if (!this.#isBound("onData") || !transaction) return goAhead;
     const verdict = this.#options.dispatcher.ask("onData", { session, transaction });
-    return this.#whenDecided(session, verdict, (given) => objection(given) ?? goAhead);
+    return this.#whenDecided(session, verdict, (given) => this.#objection(session, "onData", given) ?? goAhead);
   }
 
   /** A receiver for the mail data of the transaction in hand; then `endOfData`. */
@@ -236,7 +246,10 @@ export class Reception {
 
   /** What sinks make of a line, before anything is done for it; null where they let it pass. */
   command(session: InboundSession, command: Pick<CommandSubject, "verb" | "argument" | "line">): Eventual<LineOutcome> {
-    return askCommand(this.#options.dispatcher, session, command);
+    return whenHere(askCommand(this.#options.dispatcher, session, command), (outcome) => {
+      if (outcome?.answer.by !== undefined) this.#refused(session, "onCommand", outcome.answer, { verb: command.verb });
+      return outcome;
+    });
   }
 
   /** What the sink that asked for a line makes of it. */
@@ -320,8 +333,20 @@ export class Reception {
     return this.#whenDecided(
       session,
       this.#options.dispatcher.ask("onConnect", decision),
-      (verdict) => objection(verdict) ?? welcome(decision.banner),
+      (verdict) => this.#objection(session, "onConnect", verdict) ?? welcome(decision.banner),
     );
+  }
+
+  /** The reply a verdict stands for, and a line in the log; null where there is no objection. */
+  #objection(session: InboundSession, trigger: EventName, verdict: Verdict, facts?: () => object): Answer | null {
+    const answer = objection(verdict);
+    if (answer) this.#refused(session, trigger, answer, facts?.());
+    return answer;
+  }
+
+  #refused(session: InboundSession, trigger: EventName, answer: Answer, facts: object = {}): void {
+    const { code, status, text: reason, by } = answer;
+    this.#options.log.info("command.refused", { ...session.logFields, trigger, ...facts, code, status, reason, by });
   }
 
   #leave({ ip }: InboundSession): void {

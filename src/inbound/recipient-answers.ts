@@ -53,6 +53,7 @@ export class EndOfDataDecision extends Revocable implements EndOfDataSubject {
       throw new Fault("recipient.not-alone", `Cannot answer for ${formatMailbox(mailbox)}: ${why}`);
     }
     this.answers = new Map([...(this.answers ?? []), [keyOf(mailbox), answer]]);
+    this.note(`answer ${formatMailbox(mailbox)}: ${describeVerdict(verdict)}`);
     this.takeOff();
   };
 

@@ -12,8 +12,8 @@ import type {
   ReplySubject,
 } from "../events/subject.ts";
 import { Revocable } from "../events/undo.ts";
-import type { Mailbox } from "../mail/mailbox.ts";
-import type { ReversePath } from "../mail/path.ts";
+import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
+import { formatReversePath, type ReversePath } from "../mail/path.ts";
 import type { Reply } from "../mail/status.ts";
 import { Fault } from "../platform/fault.ts";
 import type { ScramCredentials } from "../smtp/scram.ts";
@@ -33,6 +33,7 @@ export class ConnectDecision extends Revocable implements ConnectSubject {
   readonly setBanner = (text: string): void => {
     checkReplyLine(text);
     this.banner = text;
+    this.note(`banner ${text}`);
   };
 }
 
@@ -62,11 +63,13 @@ export class HeloDecision extends Revocable implements HeloSubject {
     const there = this.keywords.find((line) => keywordOf(line) === added[0]);
     const line = there === undefined ? added.join(" ") : [there, ...parameters].join(" ");
     checkReplyLine(line);
+    this.note(`offer ${added.join(" ")}`);
     this.keywords =
       there === undefined ? [...this.keywords, line] : this.keywords.map((one) => (one === there ? line : one));
   };
 
   readonly hide = (keyword: string): void => {
+    this.note(`hide ${keyword}`);
     this.keywords = this.keywords.filter((line) => keywordOf(line) !== keyword.toUpperCase());
   };
 }
@@ -95,10 +98,12 @@ export class AuthDecision extends Revocable implements AuthSubject {
 
   readonly acceptAs = (user: string): void => {
     this.acceptedAs = user;
+    this.note(`accept as ${user}`);
   };
 
   readonly verifyWith = (credentials: ScramCredentials, user = this.user): void => {
     this.credentials = credentials;
+    this.note(`verify ${user}`);
     this.provedAs = user;
   };
 }
@@ -118,6 +123,7 @@ export class MailFromDecision extends Revocable implements MailFromSubject {
   }
 
   readonly rewrite = (reversePath: ReversePath): void => {
+    this.note(`rewrite to ${formatReversePath(reversePath)}`);
     this.reversePath = reversePath;
   };
 }
@@ -147,11 +153,13 @@ export class RcptToDecision extends Revocable implements RcptToSubject {
   }
 
   readonly rewrite = (...forwardPaths: readonly [Mailbox, ...Mailbox[]]): void => {
+    this.note(`rewrite to ${forwardPaths.map(formatMailbox).join(", ")}`);
     this.forwardPaths = forwardPaths;
   };
 
   readonly accept = (as: "local" | "relay"): void => {
     this.accepted = as;
+    this.note(`accept as ${as}`);
   };
 }
 
@@ -170,6 +178,7 @@ export class HeadersDecision extends Revocable implements HeadersSubject {
 
   readonly dropBody = (): void => {
     this.bodyIsWanted = false;
+    this.note("drop body");
   };
 }
 
@@ -188,6 +197,7 @@ export class ReplyDecision extends Revocable implements ReplySubject {
   readonly replaceText = (text: string): void => {
     checkReplyText(text);
     this.reply = { ...this.reply, text };
+    this.note(`text ${text}`);
   };
 
   readonly append = (line: string): void => {
@@ -195,6 +205,7 @@ export class ReplyDecision extends Revocable implements ReplySubject {
     const text = this.reply.text === "" ? line : `${this.reply.text}\n${line}`;
     checkReplyText(text);
     this.reply = { ...this.reply, text };
+    this.note(`append ${line}`);
   };
 
   readonly setCode = (code: number, status?: string): void => {
@@ -207,5 +218,6 @@ export class ReplyDecision extends Revocable implements ReplySubject {
     };
     checkReply(reply);
     this.reply = reply;
+    this.note(`code ${code}`);
   };
 }

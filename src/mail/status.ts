@@ -9,7 +9,7 @@ export function isEnhancedStatus(text: string): boolean {
 /** A reply of a peer, or ours. `code` is the basic code, `status` the enhanced one where given; `text` is one line, or several with "\n" between them. */
 export interface Reply {
   readonly code: number;
-  readonly status: string | undefined;
+  readonly status?: string | undefined;
   readonly text: string;
 }
 

@@ -1,4 +1,5 @@
 /** The opening of a session: connection, greeting, EHLO, TLS as the policy has it, login. RFC 5321 §3.1 and §3.2, RFC 3207, RFC 4954. */
+import { isIP } from "node:net";
 import type { SessionChoice, TlsPolicy } from "../events/subject-outbound.ts";
 import type { Tracer } from "../events/trace.ts";
 import { createId } from "../mail/ids.ts";
@@ -38,6 +39,7 @@ export async function openConversation(settings: ConnectionSettings): Promise<Co
   const { host, port } = smarthost;
   const nextHop = formatSmarthost(smarthost);
   const facts = new SessionFacts({ id: createId(clock.now()), nextHop, host, port });
+  traceOpened(facts, settings);
   const plan = await planSession(facts, settings);
   try {
     return await open(facts, plan, plan.choice.tls, settings);
@@ -47,6 +49,7 @@ export async function openConversation(settings: ConnectionSettings): Promise<Co
     const mayBeClear = tls === "opportunistic" && smarthost.implicitTls !== true && credentials === null;
     if (!(error instanceof PeerFailure && error.kind === "tls" && mayBeClear)) throw named(error, nextHop);
   }
+  traceOpened(facts, settings);
   try {
     return await open(facts, plan, "off", settings);
   } catch (error) {
@@ -54,9 +57,18 @@ export async function openConversation(settings: ConnectionSettings): Promise<Co
   }
 }
 
+/** Before anything is decided: who follows sees that too. */
+function traceOpened(
+  { id: session, nextHop: place, host, port }: SessionFacts,
+  { tracer, clock }: ConnectionSettings,
+): void {
+  const ip = isIP(host) === 0 ? "" : host;
+  if (tracer?.active) tracer.publish({ kind: "opened", session, direction: "out", place, ip, port, at: clock.now() });
+}
+
 async function planSession(
   facts: SessionFacts,
-  { smarthost, hostName, tlsPolicy, events }: ConnectionSettings,
+  { smarthost, hostName, tlsPolicy, events, tracer, clock }: ConnectionSettings,
 ): Promise<Plan> {
   const { user, password } = smarthost;
   const choice: SessionChoice = {
@@ -69,7 +81,11 @@ async function planSession(
   const subject = new SessionStart(facts, choice);
   const ruling = rulingOf(await events.ask("onSessionStart", subject));
   subject.finish();
-  if (ruling) throw new PeerFailure(`a sink did not want the session: ${ruling.reason}`, { kind: "own" });
+  if (ruling) {
+    const reason = `a sink did not want the session: ${ruling.reason}`;
+    if (tracer?.active) tracer.publish({ kind: "closed", session: facts.id, reason, at: clock.now() });
+    throw new PeerFailure(reason, { kind: "own" });
+  }
   return subject;
 }
 
@@ -81,10 +97,7 @@ async function open(
 ): Promise<Conversation> {
   const { smarthost, clock, limits, tracer, events } = settings;
   const { host, port } = smarthost;
-  const { id: session, nextHop: place } = facts;
-  const traceOpened = (ip: string) => {
-    if (tracer?.active) tracer.publish({ kind: "opened", session, direction: "out", place, ip, port, at: clock.now() });
-  };
+  const { id: session } = facts;
   let wire: SmtpWire;
   try {
     wire = await SmtpWire.connect(
@@ -92,14 +105,12 @@ async function open(
       { clock, limits, tracer, sessionId: session },
     );
   } catch (error) {
-    // Who follows wants to see this most of all.
-    traceOpened("");
     if (tracer?.active) tracer.publish({ kind: "closed", session, reason: describeThrown(error), at: clock.now() });
     throw error;
   }
   facts.ip = wire.ip;
   facts.tls = null;
-  traceOpened(facts.ip ?? "");
+  if (tracer?.active) tracer.publish({ kind: "note", session, text: `connected to ${wire.ip}`, at: clock.now() });
   const talk = new Conversation(wire, facts, limits, events);
   try {
     // With TLS from the first octet on, "off" has nothing to turn off; what is checked stays checked.

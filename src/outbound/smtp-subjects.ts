@@ -72,6 +72,7 @@ class Insertions extends Revocable implements Insertable {
     if (this.inserted.length === insertedMax)
       throw new Fault("command.not-allowed", `Cannot insert more than ${insertedMax} commands at one event`);
     this.inserted = [...this.inserted, insertedCommand(line)];
+    this.note(`insert ${line}`);
   };
 
   /** Nothing can be asked for any more: the commands go. */
@@ -109,6 +110,7 @@ export class SessionStart extends Insertions implements SessionStartSubject {
               : undefined;
     if (problem !== undefined) throw new Fault("command.not-allowed", `Cannot take ${problem}`);
     this.choice = chosen;
+    this.note(`choose ${Object.keys(choice).join(", ")}`);
   };
 }
 
@@ -123,6 +125,7 @@ export class SessionEnd extends Insertions implements SessionEndSubject {
   readonly keep = (): void => {
     this.checkTime();
     this.kept = true;
+    this.note("keep");
   };
 }
 
@@ -149,11 +152,13 @@ abstract class Draft extends MessageInsertions implements Rewritable {
   readonly setParameter = (keyword: string, value: string | null): void => {
     this.checkTime();
     this.command = withParameter(this.command, keyword, value);
+    this.note(value === null ? `without ${keyword}` : `set ${keyword}=${value}`);
   };
 
   readonly setCommand = (line: string): void => {
     this.checkTime();
     this.command = changedCommand(this.verb, line);
+    this.note(`command ${line}`);
   };
 }
 
@@ -232,9 +237,11 @@ export class ServerResponse extends Revocable implements ServerResponseSubject {
       );
     }
     this.accepted = true;
+    this.note("accept");
   };
 
   readonly goOn = (by: "reset" | "quit"): void => {
     this.next = by;
+    this.note(`go on by ${by}`);
   };
 }

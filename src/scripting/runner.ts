@@ -4,6 +4,7 @@ import type { Sandbox } from "../../sandbox/host.ts";
 import type { RunStep, ScriptFault, ScriptLimits, StepResult, VerdictResult } from "../../sandbox/protocol.ts";
 import type { EventName } from "../events/event.ts";
 import type { ScriptOutcome, ScriptRunner, ScriptStep } from "../events/script-runner.ts";
+import { editsBetween } from "../events/undo.ts";
 import { defer, discard, proceed, quarantine, refuse, settle, type Verdict } from "../events/verdict.ts";
 import { formatMailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
@@ -85,8 +86,11 @@ async function applyResult(
     return { binding, verdict: proceed, fault: faultOf(result.fault, binding.name, result.version, message.id) };
   const before = message.snapshot();
   try {
-    if (!isEmpty(result.effects)) await applyEffects(message, result.effects);
-    return { binding, verdict: verdictOf(result.verdict), fault: null };
+    const verdict = verdictOf(result.verdict);
+    if (isEmpty(result.effects)) return { binding, verdict, fault: null };
+    await applyEffects(message, result.effects);
+    const after = message.snapshot();
+    return { binding, verdict, fault: null, did: () => editsBetween(before, after) };
   } catch (error) {
     message.restore(before);
     if (!(error instanceof Fault)) throw error;

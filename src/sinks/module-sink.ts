@@ -55,7 +55,9 @@ async function importModule(module: string): Promise<Record<string, unknown>> {
     return (await import(url.href)) as Record<string, unknown>;
   } catch (error) {
     const place = placeIn(module, error);
-    throw new Fault("sink.load", `Cannot load ${module}${place}: ${describeThrown(error)}`, { cause: error });
+    // Who imports the module itself is no news to anybody.
+    const words = describeThrown(error).replace(/ imported from \S*module-sink\.ts$/, "");
+    throw new Fault("sink.load", `Cannot load ${module}${place}: ${words}`, { cause: error });
   }
 }
 

@@ -5,7 +5,10 @@ import type { Binding } from "../../src/events/binding.ts";
 import { compareBindings } from "../../src/events/binding.ts";
 import { type BindingHealth, freshHealth } from "../../src/events/health.ts";
 import { parseRule } from "../../src/events/rule.ts";
+import type { HeloSubject, RcptToSubject, ReplySubject } from "../../src/events/subject.ts";
 import { discard, proceed, refuse, settle } from "../../src/events/verdict.ts";
+import { parseMailbox } from "../../src/mail/mailbox.ts";
+import type { Message } from "../../src/mail/message.ts";
 import { explainMail } from "../../src/main-explain.ts";
 import { ownBindings } from "../../src/main-files.ts";
 import type { Stage } from "../../src/main-rehearsal.ts";
@@ -155,6 +158,41 @@ describe("explainMail", () => {
     );
     expect(told).toEqual([true]);
     expect(report).toMatchObject({ result: "discarded", from: "<>" });
+  });
+
+  test("tells what a sink did beside its verdict, and names the recipient the client named", async () => {
+    const report = await explainMail(
+      createStage([
+        createBinding(
+          "onRcptTo",
+          (subject) => {
+            (subject as RcptToSubject).rewrite(parseMailbox("ann@example.test"), parseMailbox("eve@example.test"));
+          },
+          { id: "alias", priority: 1 },
+        ),
+        createBinding("onHelo", (subject) => (subject as HeloSubject).hide("CHUNKING"), { id: "helo" }),
+        createBinding(
+          "onArrival",
+          (subject) => {
+            const { message } = subject as { message: Message };
+            message.header = message.header.set("Subject", "Hello").remove("To");
+          },
+          { id: "edit", priority: 1 },
+        ),
+        createBinding("onReply", (subject) => (subject as ReplySubject).append("See example.org"), {
+          id: "append",
+          rule: parseRule("VERB = _EOD", "onReply"),
+        }),
+        createBinding("onArrival", () => refuse("Not here"), { id: "no", priority: 2 }),
+      ]),
+      request({ to: ["team@example.test"] }),
+    );
+    const verdicts = (event: string) =>
+      report.events.filter((one) => one.event === event).map(({ about, bindings }) => [about, bindings[0]!.verdict]);
+    expect(verdicts("onRcptTo")).toEqual([["team@example.test", "rewrite to ann@example.test, eve@example.test"]]);
+    expect(verdicts("onHelo")).toEqual([["EHLO", "hide CHUNKING"]]);
+    expect(verdicts("onArrival")).toEqual([["", "edit header: To, Subject"]]);
+    expect(report.reply).toBe("550 5.7.1 Not here / See example.org");
   });
 
   test("refuses a listener that is not there", async () => {

@@ -1,6 +1,6 @@
 /** The command line as a process: what it prints where, and how it ends. */
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -130,7 +130,27 @@ describe("onarrival", () => {
     expect(JSON.parse((await run("config", "schema")).out)).toMatchObject({ title: "onarrival.toml", type: "object" });
   });
 
+  test("config check tries what the configuration names, once that itself is right", async () => {
+    const site = join(cwd, "named");
+    mkdirSync(site);
+    writeFileSync(
+      join(site, "onarrival.toml"),
+      '[[listeners]]\ntls = { cert = "no.pem", key = "no.pem" }\n[[sinks]]\nuse = "greylst"\n[[sinks]]\nmodule = "./nope.ts"\nevent = "onHelo"\n',
+    );
+    const { status, out, err } = await runCommand(["config", "check"], { cwd: site });
+    const file = join(site, "onarrival.toml");
+    expect(out.split("\n")).toEqual([
+      expect.stringContaining(`${file}: listeners.mx: Cannot read ${join(site, "no.pem")}`),
+      expect.stringContaining(`${file}: scripts.folder: Cannot use the scripts folder`),
+      expect.stringMatching(/sinks\.0 \(greylst\): .*did you mean greylist\?$/),
+      expect.stringMatching(/sinks\.1 \(nope\.ts\): Cannot load .*Cannot find module '[^']*nope\.ts'$/),
+      "",
+    ]);
+    expect([status, err]).toEqual([2, "4 errors\n"]);
+  });
+
   test("colours only where they are asked for", async () => {
+    mkdirSync(join(cwd, "scripts"), { recursive: true });
     const asked = await runCommand(["--color=always", "config", "check"], { cwd });
     const forced = await runCommand(["config", "check"], { cwd, env: { FORCE_COLOR: "1" } });
     const refused = await runCommand(["--color=never", "config", "check"], { cwd, env: { FORCE_COLOR: "1" } });

@@ -58,10 +58,12 @@ describe("onarrival session", () => {
     expect(err).toBe("");
     expect(status).toBe(0);
     const lines = out.split("\n");
-    expect(lines[0]).toBe("   ↳ onConnect sinks/greet#onConnect: proceed");
+    expect(lines[0]).toBe("   ↳ onConnect sinks/greet#onConnect: banner hello");
     expect(lines[1]).toMatch(/^S: 220 \S+ hello$/);
     expect(lines).toContain("C: EHLO client.example.org");
-    expect(out).toContain("C: XLOG something\n   ↳ onCommand sinks/greet#onCommand: proceed\nS: 250 2.0.0 noted\n");
+    expect(out).toContain(
+      "C: XLOG something\n   ↳ onCommand sinks/greet#onCommand: consume 250 2.0.0 noted\nS: 250 2.0.0 noted\n",
+    );
     expect(out).toContain(
       "server/relay-control#onRcptTo: refuse 550 5.7.1 We do not relay\nS: 550 5.7.1 We do not relay\n",
     );

@@ -23,7 +23,7 @@ const rows: readonly [why: string, entries: readonly ShownEntry[], text: string]
       { kind: "line", session: "A", way: "sent", text: "EHLO us", at },
       { kind: "closed", session: "A", reason: "quit", at },
     ],
-    "21:05:09 A     us → mail.example:25 ([2001:db8::1]:25)\n21:05:09 A     S: 220 z\n21:05:09 A     C: EHLO us\n21:05:09 A     closed: quit\n",
+    "21:05:09 A     us → mail.example:25\n21:05:09 A     S: 220 z\n21:05:09 A     C: EHLO us\n21:05:09 A     closed: quit\n",
   ],
   [
     "decisions and notes",

@@ -5,7 +5,6 @@ import type {
   ServerResponseSubject,
   SessionStartSubject,
 } from "../../../src/events/subject-outbound.ts";
-import { type TraceEntry, Tracer } from "../../../src/events/trace.ts";
 import { defer, drop, refuse } from "../../../src/events/verdict.ts";
 import type { Outcome } from "../../../src/queue/attempt.ts";
 import { createBinding } from "../../support/events.ts";
@@ -538,63 +537,5 @@ describe("onServerResponse", () => {
     );
     expect(codes[0]).toBe(taken ? "accepted" : "reply.custody");
     expect(said[0]!.startsWith("delivered")).toBe(taken);
-  });
-});
-
-describe("the trace", () => {
-  test("has every line, the secrets masked, and mail data as a note; nothing without a follower", async () => {
-    const tracer = new Tracer();
-    const entries: TraceEntry[] = [];
-    const unfollow = tracer.follow((entry) => entries.push(entry));
-    const peer = await scripted((line) => (line.startsWith("AUTH") ? "235 in" : agree(line, ["AUTH PLAIN"])));
-    const client = clientFor(
-      peer.port,
-      { user: "ann", password: "secret" },
-      { tracer, limits: { transactionsMax: 1 } },
-    );
-    const message = createSampleMessage();
-    await client.deliver(message, recipientsOf(message));
-    await expect.poll(() => entries.at(-1)?.kind).toBe("closed");
-    const words = entries.map((entry) =>
-      entry.kind === "line" ? `${entry.way} ${entry.text}` : entry.kind === "note" ? entry.text : entry.kind,
-    );
-    expect(words).toEqual([
-      "opened",
-      "got 220 peer.example",
-      "sent EHLO mail.example.test",
-      "got 250-peer.example",
-      "got 250 AUTH PLAIN",
-      "sent AUTH PLAIN ***",
-      "got 235 in",
-      "sent MAIL FROM:<ada@sender.example>",
-      "got 250 2.0.0 fine",
-      "sent RCPT TO:<grace@example.test>",
-      "got 250 2.0.0 fine",
-      "sent DATA",
-      "got 354 go on",
-      `${message.sizeOctets} octets of mail data`,
-      "got 250 2.0.0 fine",
-      "sent QUIT",
-      "got 221 2.0.0 bye",
-      "closed",
-    ]);
-    expect(new Set(entries.map((entry) => ("session" in entry ? entry.session : ""))).size).toBe(1);
-    unfollow();
-    await client.deliver(message, recipientsOf(message));
-    expect(entries).toHaveLength(words.length);
-  });
-
-  test("has a connection that could not be made", async () => {
-    const tracer = new Tracer();
-    const entries: TraceEntry[] = [];
-    tracer.follow((entry) => entries.push(entry));
-    const peer = await scripted(() => undefined);
-    await peer.close();
-    const message = createSampleMessage();
-    await clientFor(peer.port, {}, { tracer }).deliver(message, recipientsOf(message));
-    expect(entries).toMatchObject([
-      { kind: "opened", direction: "out", place: `127.0.0.1:${peer.port}` },
-      { kind: "closed", reason: expect.stringContaining("ECONNREFUSED") },
-    ]);
   });
 });
