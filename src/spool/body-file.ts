@@ -7,7 +7,7 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, open, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { type Body, inlineBody } from "../mail/message.ts";
-import { syncFolder, writeFully } from "../platform/durable-file.ts";
+import { syncFolder, writeAllFully } from "../platform/durable-file.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import { type BodyWriter, inlineBodyOctetsMax } from "./spool.ts";
 
@@ -16,6 +16,8 @@ export const bodyFilePattern = /^[0-9a-f]{32}$/;
 
 /** Octets gathered before they are written, so that a body of small chunks is not a body of small writes. */
 const writeOctetsWanted = 64 * 1024;
+/** Pieces of one write: as many as the kernel takes (IOV_MAX). */
+const chunksMax = 1_024;
 
 /**
  * A writer whose file stands in `folder`. `unclaimed` holds the names of the files that are finished and not yet a message's: this one is added, and
@@ -35,7 +37,7 @@ export function createBodyFile(
 
   /** Writes what is gathered; the first failure stays the answer to everything that follows. */
   async function flush(): Promise<void> {
-    const octets = Buffer.concat(chunks);
+    const gathered = chunks;
     chunks = [];
     pendingOctets = 0;
     try {
@@ -43,7 +45,7 @@ export function createBodyFile(
         const name = randomBytes(16).toString("hex");
         file = { handle: await open(join(folder, name), "wx", 0o600), name };
       }
-      await writeFully(file.handle, octets);
+      await writeAllFully(file.handle, gathered);
     } catch (error) {
       throw await fail(error);
     }
@@ -74,7 +76,8 @@ export function createBodyFile(
       chunks.push(chunk);
       pendingOctets += chunk.length;
       sizeOctets += chunk.length;
-      return sizeOctets > inlineBodyOctetsMax && pendingOctets >= writeOctetsWanted ? flush() : undefined;
+      const isDue = pendingOctets >= writeOctetsWanted || chunks.length >= chunksMax;
+      return sizeOctets > inlineBodyOctetsMax && isDue ? flush() : undefined;
     },
     async finish() {
       if (failure) throw failure;
