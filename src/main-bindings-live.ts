@@ -35,17 +35,23 @@ export class LiveBindings {
   /** Resolves when no message uses any set but the present one. */
   #released: Promise<unknown> = Promise.resolve();
   #binds = 0;
-  /** Loads whose sinks are not bound yet. */
-  #loaded = 0;
+  /** What the last load gave; undefined while one is under way. */
+  #loaded: readonly Binding[] | undefined;
 
   constructor(options: LiveBindingsOptions) {
     this.#options = options;
   }
 
   /** Bindings of sinks, without what is set over them but for their properties, which a sink is made from. @throws {Fault} `rule.syntax` */
-  async load(config: readonly SinkEntry[], { added, overrides }: BindingContent): Promise<readonly Binding[]> {
+  async load(config: readonly SinkEntry[], content: BindingContent): Promise<readonly Binding[]> {
+    this.#loaded = undefined;
+    const sinks = await this.#load(config, content);
+    this.#loaded = sinks;
+    return sinks;
+  }
+
+  async #load(config: readonly SinkEntry[], { added, overrides }: BindingContent): Promise<readonly Binding[]> {
     const addedEntries = added.map((binding) => entryOf(binding, this.#options.folder));
-    this.#loaded = this.#binds + 1;
     const isPlain = !Object.values(overrides).some(({ properties }) => properties !== undefined);
     if (isPlain || !isDeepStrictEqual(this.#planned?.config, config)) {
       const bindings = await this.#options.loader.load([...config, ...addedEntries]);
@@ -96,8 +102,8 @@ export class LiveBindings {
     const bound = this.#binds;
     void all.then(async () => {
       released?.();
-      // Where something was bound or loaded since, sinks that are gone may be in use again; the last bind sees to them.
-      if (this.#binds === bound && this.#loaded <= bound) await this.#options.loader.retire();
+      // Where others were bound or loaded since, what the loader has no use for may be asked still; the last bind sees to it.
+      if (this.#binds === bound && this.#loaded === sinks) await this.#options.loader.retire();
     });
   }
 }

@@ -110,10 +110,10 @@ export class Dispatcher {
       if (binding.target.kind !== "native") continue;
       const health = this.#healthFor(binding);
       if (!binding.enabled || isUsedUp(binding, health)) continue;
-      if (binding.rule && !binding.rule.test(ruleFacts(event, subject))) continue;
-      if (!health.breaker.admits()) continue;
-      health.firings++;
       try {
+        if (binding.rule && !binding.rule.test(ruleFacts(event, subject))) continue;
+        if (!health.breaker.admits()) continue;
+        health.firings++;
         const told = binding.target.handler(subject, health.context);
         if (told instanceof Promise) {
           told.then(

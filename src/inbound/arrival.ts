@@ -56,6 +56,11 @@ export class Arrival {
     { protocol, perRecipient }: EndOfDataFacts,
   ): Promise<EndOfData> {
     const { turn } = session;
+    // Nobody waits any more, and the client heard 451: nothing may come of it.
+    const checkTurn = () => {
+      if (session.turn !== turn)
+        throw new Fault("decision.timeout", "Cannot take the message: it was decided too late");
+    };
     let taken: { readonly message: Message; readonly received: ReceivedMail } | undefined;
     try {
       const received = await receiver.finish();
@@ -63,14 +68,13 @@ export class Arrival {
         this.#record.headersRefused(session, transaction, received);
         return answerAll(transaction.rcpts, perRecipient, received);
       }
+      checkTurn();
       const message = this.#createMessage(session, transaction, received, protocol);
       this.#record.received(session, message);
       const decision = this.#createDecision(session, message, transaction, perRecipient);
       const verdict = await this.#decide(decision, message, session);
       decision?.takeOff();
-      // Nobody waits any more, and the client heard 451: nothing may come of it.
-      if (session.turn !== turn)
-        throw new Fault("decision.timeout", "Cannot take the message: it was decided too late");
+      checkTurn();
       if (decision?.allAnswered) {
         this.#record.finished(session, message, "refused", { reason: "each recipient was refused" });
         return decision.finish(queued(message.id));
@@ -164,16 +168,19 @@ export class Arrival {
           }),
         );
         session.messagesAccepted++;
-        this.#record.finished(session, message, "quarantined", { reason: verdict.reason, by: verdict.by });
+        const facts = { reason: verdict.reason, by: verdict.by };
+        this.#inCustody(message, () => this.#record.finished(session, message, "quarantined", facts));
         return queued(message.id);
       }
       case "proceed": {
         if (message.envelope.recipients.length === 0) return this.#discarded(session, message, "no recipient is left");
-        await this.#take(session, () => this.#options.spool.accept([message], this.#options.clock.now()));
+        // A sink that is late may still hold the message: what it does to that is not what was answered for.
+        const kept = new Message(message);
+        await this.#take(session, () => this.#options.spool.accept([kept], this.#options.clock.now()));
         session.messagesAccepted++;
-        this.#record.finished(session, message, "accepted", {});
-        this.#enqueue(message);
-        return queued(message.id);
+        this.#inCustody(kept, () => this.#record.finished(session, kept, "accepted", {}));
+        this.#inCustody(kept, () => this.#options.enqueue(kept));
+        return queued(kept.id);
       }
     }
   }
@@ -189,9 +196,9 @@ export class Arrival {
   }
 
   /** It is in custody: what goes wrong now is no reason to say anything but 250. The queue finds it at the next start. */
-  #enqueue(message: Message): void {
+  #inCustody(message: Message, work: () => void): void {
     try {
-      this.#options.enqueue(message);
+      work();
     } catch (error) {
       this.#options.log.error("queue.failed", { message: message.id, reason: describeThrown(error) });
     }

@@ -295,7 +295,7 @@ export class NativeConnection {
       this.#busy = true;
       this.#sinceMs = this.#parts.clock.monotonicMs();
       later.then(done, (error: unknown) => {
-        this.#failed(error);
+        if (this.#session.turn === turn) this.#failed(error);
         done();
       });
     } catch (error) {

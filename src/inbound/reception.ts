@@ -193,7 +193,9 @@ export class Reception {
       return syntaxAnswer(error, "5.1.3", "The forward-path is not an address");
     }
     if (needsUtf8(forwardPath) && transaction.options.smtpUtf8 !== true) return noUtf8;
-    if (transaction.recipients.length >= this.#listener.limits.recipientsMax)
+    // RCPTs count too: the same recipient may be named again and again.
+    const { recipients, rcpts } = transaction;
+    if (Math.max(recipients.length, rcpts.length) >= this.#listener.limits.recipientsMax)
       return no(452, "4.5.3", "Too many recipients");
     const decision = new RcptToDecision(session, { transaction, forwardPath, parameters, options });
     return this.#whenDecided(session, this.#options.dispatcher.ask("onRcptTo", decision), (verdict) => {

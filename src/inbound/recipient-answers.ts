@@ -2,7 +2,7 @@
 import type { EndOfDataSubject } from "../events/subject.ts";
 import { Revocable } from "../events/undo.ts";
 import { describeVerdict, readVerdict, type Verdict } from "../events/verdict.ts";
-import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
+import { formatMailbox, type Mailbox, sameMailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
 import { Fault } from "../platform/fault.ts";
 import { type Answer, no, objection } from "./answer.ts";
@@ -44,12 +44,18 @@ export class EndOfDataDecision extends Revocable implements EndOfDataSubject {
     }
     const named = this.#rcpts.filter((rcpt) => standsFor(rcpt, mailbox));
     const isAlone = named.length > 0 && named.every(({ mailboxes }) => mailboxes.length === 1);
-    if (this.#over || !this.perRecipient || !isAlone) {
+    // Where its mail was sent elsewhere, it would arrive there though the client heard that it does not.
+    const isThere =
+      this.answers?.has(keyOf(mailbox)) ||
+      this.message.envelope.recipients.some((recipient) => sameMailbox(recipient.mailbox, mailbox));
+    if (this.#over || !this.perRecipient || !isAlone || !isThere) {
       const why = this.#over
         ? "the client has heard its reply"
-        : this.perRecipient
-          ? "no RCPT stands for it alone"
-          : "the client hears one reply for all";
+        : !this.perRecipient
+          ? "the client hears one reply for all"
+          : isAlone
+            ? "it is no recipient of the message any more"
+            : "no RCPT stands for it alone";
       throw new Fault("recipient.not-alone", `Cannot answer for ${formatMailbox(mailbox)}: ${why}`);
     }
     this.answers = new Map([...(this.answers ?? []), [keyOf(mailbox), answer]]);

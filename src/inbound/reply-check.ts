@@ -62,7 +62,8 @@ export function checkMayRecode(verb: string, from: number, to: number): void {
   if (after < 4 || after < before) {
     throw new Fault("reply.invalid", `Cannot make ${to} of ${from}: expected a code of its class, or a stricter one`);
   }
-  if (before === 2 && doneVerbs.has(verb)) {
+  // 353 too: the replies for each recipient follow it, whatever it is. draft-hall-prdr.
+  if (before < 4 && doneVerbs.has(verb)) {
     throw new Fault("reply.custody", `Cannot make ${to} of ${from} at ${verb}: what it says has happened`);
   }
 }

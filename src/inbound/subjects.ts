@@ -12,7 +12,7 @@ import type {
   ReplySubject,
 } from "../events/subject.ts";
 import { Revocable } from "../events/undo.ts";
-import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
+import { formatMailbox, type Mailbox, parseMailbox } from "../mail/mailbox.ts";
 import { formatReversePath, type ReversePath } from "../mail/path.ts";
 import type { Reply } from "../mail/status.ts";
 import { Fault } from "../platform/fault.ts";
@@ -108,6 +108,11 @@ export class AuthDecision extends Revocable implements AuthSubject {
   };
 }
 
+/** What a sink made is read like what a client says: it goes onto the wire and into files. @throws {Fault} `address.syntax`, `address.too-long` */
+function checkedMailbox(mailbox: Mailbox): Mailbox {
+  return parseMailbox(formatMailbox(mailbox));
+}
+
 export class MailFromDecision extends Revocable implements MailFromSubject {
   readonly session: InboundSession;
   readonly parameters: MailFromSubject["parameters"];
@@ -123,8 +128,9 @@ export class MailFromDecision extends Revocable implements MailFromSubject {
   }
 
   readonly rewrite = (reversePath: ReversePath): void => {
-    this.note(`rewrite to ${formatReversePath(reversePath)}`);
-    this.reversePath = reversePath;
+    const checked = reversePath && checkedMailbox(reversePath);
+    this.note(`rewrite to ${formatReversePath(checked)}`);
+    this.reversePath = checked;
   };
 }
 
@@ -153,8 +159,10 @@ export class RcptToDecision extends Revocable implements RcptToSubject {
   }
 
   readonly rewrite = (...forwardPaths: readonly [Mailbox, ...Mailbox[]]): void => {
-    this.note(`rewrite to ${forwardPaths.map(formatMailbox).join(", ")}`);
-    this.forwardPaths = forwardPaths;
+    const [first, ...others] = forwardPaths;
+    const checked = [checkedMailbox(first), ...others.map(checkedMailbox)] as const;
+    this.note(`rewrite to ${checked.map(formatMailbox).join(", ")}`);
+    this.forwardPaths = checked;
   };
 
   readonly accept = (as: "local" | "relay"): void => {

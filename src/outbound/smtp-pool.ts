@@ -47,6 +47,8 @@ export class SmtpPool {
       if (this.#open.size + this.#connecting < this.#limits.connectionsMax || (fresh && this.#dropIdle())) {
         const connection = await this.#connect();
         if (connection) return connection;
+        // Nobody waited while it was tried: what came free then is idle, and wakes nobody.
+        if (!fresh && this.#idle.length > 0) continue;
       }
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }

@@ -246,8 +246,8 @@ class Transaction {
       for (const { key } of recipients) this.#answers.set(key, answer);
       carried ||= delivered;
       next ??= judged.next;
-      // It did not wait for the end: what it says of the others would be guessed.
-      if (!whole) throw new Ending(answer, "close");
+      // It did not wait for the end: of the others it has said nothing, so nobody is refused by it.
+      if (!whole) throw new Ending(answer.kind === "failed" ? null : answer, "close");
     }
     this.#open = false;
     if (carried) talk.facts.messages += 1;

@@ -15,8 +15,16 @@ export interface ClientCommand {
 export const greeting: ClientCommand = { verb: "", line: "", shown: "", inserted: false };
 export const endOfData: ClientCommand = { verb: "_EOD", line: ".", shown: ".", inserted: false };
 
-/** A command of ours. `shown`: in the place of a line that holds a secret. */
+/**
+ * A command of ours. `shown`: in the place of a line that holds a secret.
+ * @throws {Fault} `command.not-allowed` where an address that nobody has checked would make it more than one line
+ */
 export function clientCommand(line: string, shown = line): ClientCommand {
+  if (/[\r\n\0]/.test(line))
+    throw new Fault(
+      "command.not-allowed",
+      `Cannot send ${JSON.stringify(shown.slice(0, 80))}: expected one command line`,
+    );
   return { verb: verbOf(line), line, shown, inserted: false };
 }
 

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type BindingDocument, readDocument } from "../../src/config/binding-document.ts";
+import { type BindingDocument, emptyDocument, readDocument } from "../../src/config/binding-document.ts";
 import { BindingFile } from "../../src/config/binding-file.ts";
 import type { Binding } from "../../src/events/binding.ts";
 import { Dispatcher } from "../../src/events/dispatcher.ts";
@@ -11,6 +11,7 @@ import type { AskName } from "../../src/events/event.ts";
 import { eventNames } from "../../src/events/event-table.ts";
 import { proceed } from "../../src/events/verdict.ts";
 import { createBindingControl, type RunningBindings } from "../../src/main-bindings.ts";
+import { LiveBindings } from "../../src/main-bindings-live.ts";
 import { silentLog } from "../../src/platform/log.ts";
 import { createResolver } from "../../src/platform/resolver.ts";
 import { type SinkEntry, SinkLoader } from "../../src/sinks/load-sinks.ts";
@@ -491,6 +492,30 @@ test("where going live fails, the file is put back", async () => {
   expect([written().revision, live(script.id)!.priority]).toEqual([1, 1]);
   await set(script.id, { priority: 3 });
   expect([written().revision, live(script.id)!.priority]).toEqual([2, 3]);
+});
+
+test("scripts that go live in the middle of a change close no sink that is asked", async () => {
+  let retired = 0;
+  const live = new LiveBindings({
+    loader: { load: async () => [], retire: async () => void retired++ },
+    own: [own],
+    scripts: () => scripts,
+    dispatcher,
+    folder,
+  });
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const before = await live.load([], emptyDocument);
+  live.bind(before, {});
+  await turn();
+  expect(retired).toBe(1);
+  const after = await live.load([], emptyDocument);
+  // What was loaded is still being written down.
+  live.bind(before, {});
+  await turn();
+  expect(retired).toBe(1);
+  live.bind(after, {});
+  await turn();
+  expect(retired).toBe(2);
 });
 
 test("changes that come together are made one after the other", async () => {

@@ -9,7 +9,7 @@ import { deriveScramCredentials } from "../../../src/smtp/scram.ts";
 import { createSampleMessage, readMessage } from "../../support/sample-message.ts";
 import { agree } from "../../support/smtp-peer.ts";
 import { authority, good } from "./certificates.ts";
-import { clientFor, recipientsOf, scripted } from "./smtp-setup.ts";
+import { clientFor, deferred, recipientsOf, scripted } from "./smtp-setup.ts";
 
 function withOptions(message: Message, options: EnvelopeOptions, recipient?: RecipientOptions): Message {
   const { reversePath, recipients } = message.envelope;
@@ -364,6 +364,67 @@ describe("LMTP", () => {
     expect(peer.lines[0]).toBe("LHLO mail.example.test");
   });
 });
+
+describe("LMTP, where the peer speaks before it has seen the end", () => {
+  test("a refusal is for one recipient: the others are asked about anew", async () => {
+    const peer = await scripted((line, state) => {
+      if (line.startsWith("LHLO")) return agree("EHLO", []);
+      if (line === "DATA" && state.connection === 0) {
+        state.beginData();
+        state.write("354 go on\r\n");
+        setTimeout(() => state.write("552 5.2.2 a is full\r\n"), 20);
+        return undefined;
+      }
+      return agree(line);
+    });
+    const message = createSampleMessage({ to: ["a@x.example", "b@x.example"] });
+    const { promise: refused, resolve } = deferred();
+    setTimeout(resolve, 60);
+    const octets = Buffer.from("text\r\n");
+    let reads = 0;
+    message.body = {
+      ...inlineBody(Buffer.concat([octets, octets])),
+      inline: undefined,
+      async *chunks() {
+        yield octets;
+        if (reads++ === 0) await refused;
+        yield octets;
+      },
+    };
+    const client = clientFor(peer.port, { protocol: "lmtp" });
+    const outcomes = await client.deliver(message, recipientsOf(message));
+    expect(outcomes.map(({ index, kind }) => [index, kind])).toEqual([
+      [0, "failed"],
+      [1, "delivered"],
+    ]);
+  });
+});
+
+test("a peer that takes one connection alone: who came too much has the other as soon as it is free", async () => {
+  const first = deferred();
+  let refuse = () => {};
+  const peer = await scripted((line, { connection, write }) => {
+    if (line === "" && connection > 0) {
+      refuse = () => write("421 4.7.0 one is enough\r\n");
+      void first.resolve();
+      return undefined;
+    }
+    if (line !== ".") return agree(line, []);
+    // The second connection is refused when the first has nothing to do any more.
+    void first.promise.then(() => {
+      write("250 2.0.0 taken\r\n");
+      setTimeout(() => refuse(), 50);
+    });
+    return undefined;
+  });
+  const client = clientFor(peer.port, {}, { limits: { connectionsMax: 2, idleMs: 60_000 } });
+  const message = createSampleMessage();
+  const deliver = () => client.deliver(message, recipientsOf(message));
+  expect((await Promise.all([deliver(), deliver()])).flat()).toMatchObject([
+    { kind: "delivered" },
+    { kind: "delivered" },
+  ]);
+}, 3_000);
 
 describe("SCRAM-SHA-256", () => {
   function scramPeer(password: string, options: { readonly honest: boolean; readonly skip?: boolean }) {

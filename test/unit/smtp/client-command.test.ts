@@ -1,10 +1,22 @@
 import { describe, expect, test } from "vitest";
 import type { EnvelopeOptions, RecipientOptions } from "../../../src/mail/envelope.ts";
 import { parseMailbox } from "../../../src/mail/mailbox.ts";
-import { changedCommand, insertedCommand, lineOctetsMax, withParameter } from "../../../src/smtp/client-command.ts";
+import {
+  changedCommand,
+  clientCommand,
+  insertedCommand,
+  lineOctetsMax,
+  withParameter,
+} from "../../../src/smtp/client-command.ts";
 import { readExtensions, readLimits } from "../../../src/smtp/client-extensions.ts";
 import { mailLine, rcptLine } from "../../../src/smtp/client-parameters.ts";
 import { faultOf } from "../../support/fault-of.ts";
+
+test("clientCommand: what would be two commands on the wire is none", () => {
+  for (const line of ['RCPT TO:<"a\r\nDATA"@x.example>', "NOOP\n", "EHLO a\0b"])
+    expect(faultOf(() => clientCommand(line)).code).toBe("command.not-allowed");
+  expect(clientCommand('RCPT TO:<"a b"@x.example>').verb).toBe("RCPT");
+});
 
 describe("insertedCommand", () => {
   test.each(["NOOP", "XFORWARD NAME=a.example", "x-token abc", "VRFY <a@b.example>"])("takes %s", (line) => {
