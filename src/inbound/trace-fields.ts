@@ -1,4 +1,5 @@
 /** Trace fields: what we write on top of a message as it comes in. RFC 5321 §4.4. Return-Path is written at final delivery. */
+import { formatDate } from "../mail/date.ts";
 import { Header } from "../mail/header.ts";
 import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
 
@@ -38,17 +39,4 @@ function receivedClauses(facts: ReceivedFacts): string[] {
     `with ${facts.protocol} id ${facts.id}${named};`,
     formatDate(facts.at),
   ];
-}
-
-let datedSecond = -1;
-let dated = "";
-
-/** A date as header fields carry it: `Mon, 23 Nov 2026 18:20:00 +0000`. RFC 5322 §3.3. Written once a second, not once a message. */
-export function formatDate(at: number): string {
-  const second = Math.floor(at / 1_000);
-  if (second !== datedSecond) {
-    datedSecond = second;
-    dated = new Date(at).toUTCString().replace("GMT", "+0000");
-  }
-  return dated;
 }

@@ -2,20 +2,13 @@
  * Reports (DSNs): what the sender of a message is told of what became of it. RFC 3464, in a multipart/report (RFC 6522): words for people, facts for
  * programs, and the message or its header. Pure; where a report goes and whether one is due is the queue's affair.
  */
+import { formatDate } from "./date.ts";
 import type { EnvelopeOptions, OriginalRecipient } from "./envelope.ts";
 import { createField, Header } from "./header.ts";
 import { createId } from "./ids.ts";
 import { formatMailbox, type Mailbox } from "./mailbox.ts";
 import { inlineBody, Message } from "./message.ts";
-import {
-  asciiLine,
-  cleanLine,
-  foldField,
-  formatOriginalRecipient,
-  formatReportDate,
-  formatTypedAddress,
-  wrap,
-} from "./report-text.ts";
+import { asciiLine, cleanLine, foldField, formatOriginalRecipient, formatTypedAddress, wrap } from "./report-text.ts";
 import { type ReturnedContent, returnAsAsked, returnHeader } from "./returned-content.ts";
 import { formatReply, type Reply } from "./status.ts";
 
@@ -135,7 +128,7 @@ function formatHeader(
 ): Header {
   const messageId = readMessageId(original.header);
   return new Header([
-    createField("Date", formatReportDate(now)),
+    createField("Date", formatDate(now)),
     createField("From", `Mail Delivery System <postmaster@${hostName}>`),
     // Not an encoded word, which an address may not hold: RFC 2047 §5. An international address goes as UTF-8 (RFC 6532).
     { name: "To", octets: Buffer.from(`To: <${formatMailbox(reversePath)}>\r\n`) },
@@ -164,7 +157,7 @@ function formatWords(
   return [
     `This is the mail server ${hostName}.`,
     "",
-    `Your message${subject ? ` "${subject}"` : ""} of ${formatReportDate(original.receivedAt)}`,
+    `Your message${subject ? ` "${subject}"` : ""} of ${formatDate(original.receivedAt)}`,
     recipients.length === 1 ? one : several,
     "",
     ...recipients.flatMap(({ mailbox, reason, reply, nextHop }) => [
@@ -185,7 +178,7 @@ function formatStatus({ kind, original, recipients, hostName }: ReportFacts): st
   return [
     ...(envelopeId ? [`Original-Envelope-Id: ${asciiLine(envelopeId)}`] : []),
     `Reporting-MTA: dns; ${hostName}`,
-    `Arrival-Date: ${formatReportDate(original.receivedAt)}`,
+    `Arrival-Date: ${formatDate(original.receivedAt)}`,
     ...(original.origin.helo ? [`Received-From-MTA: dns; ${asciiLine(original.origin.helo)}`] : []),
     ...recipients.flatMap((recipient) => ["", ...formatRecipientStatus(kind, recipient)]),
     "",
@@ -210,7 +203,7 @@ function formatRecipientStatus(kind: ReportKind, recipient: ReportedRecipient): 
             : `Diagnostic-Code: x-onarrival; ${asciiLine(reason)}`,
         )
       : []),
-    `Last-Attempt-Date: ${formatReportDate(lastAttemptAt)}`,
+    `Last-Attempt-Date: ${formatDate(lastAttemptAt)}`,
   ];
 }
 

@@ -2,11 +2,6 @@
 import type { OriginalRecipient } from "./envelope.ts";
 import { formatMailbox, type Mailbox } from "./mailbox.ts";
 
-/** A date as header fields have it, in UTC. RFC 5322 §3.3. */
-export function formatReportDate(at: number): string {
-  return new Date(at).toUTCString().replace("GMT", "+0000");
-}
-
 /** The address with its type; what is not ASCII is written so that it fits an ASCII report. RFC 3464 §2.1.2, RFC 6533 §3. */
 export function formatTypedAddress(mailbox: Mailbox): string {
   const address = formatMailbox(mailbox);
