@@ -8,8 +8,9 @@ import { onFaults, priorityDefault, priorityMax } from "../events/binding.ts";
 import { eventNames } from "../events/event-table.ts";
 import { normalizeDomain } from "../mail/mailbox.ts";
 import { choice, choices, count, duration, flag, ipAddress, path, size, table, text } from "../platform/value.ts";
+import { networkList as networks } from "../sinks/property-kind.ts";
 import { option, optional, optionalSection, pathOption, required, section, sectionList } from "./option.ts";
-import { domains, hostName, networks } from "./value-net.ts";
+import { domains, hostName } from "./value-net.ts";
 
 const kib = 1024;
 const mib = 1024 * kib;

@@ -1,5 +1,4 @@
 /** Kinds of option values that name hosts and networks; the plain ones are in platform/value.ts. */
-import { compileNetworks } from "../events/network.ts";
 import { normalizeDomain } from "../mail/mailbox.ts";
 import { describeRaw, quoted, text, type ValueKind } from "../platform/value.ts";
 
@@ -32,27 +31,3 @@ export const domains: ValueKind<readonly string[]> = {
   format: (values) => `[${values.map(quoted).join(", ")}]`,
   jsonSchema: { type: "array", items: { type: "string" } },
 };
-
-/** A list of addresses and blocks; in the environment they are separated by commas. */
-export const networks: ValueKind<readonly string[]> = {
-  ...domains,
-  expects: 'a list of addresses and blocks such as ["192.0.2.0/24"]',
-  parse(raw) {
-    const expected = 'a list of addresses and blocks such as ["192.0.2.0/24"]';
-    if (!Array.isArray(raw)) return { expected };
-    for (const item of raw as unknown[]) {
-      if (typeof item !== "string" || !isNetwork(item))
-        return { expected: `${expected} (${describeRaw(item)} is none)` };
-    }
-    return { value: raw as string[] };
-  },
-};
-
-function isNetwork(text: string): boolean {
-  try {
-    compileNetworks([text]);
-    return text !== "*";
-  } catch {
-    return false;
-  }
-}

@@ -5,6 +5,7 @@ import type { Mailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
 import type { ReversePath } from "../mail/path.ts";
 import type { Reply } from "../mail/status.ts";
+import type { Parameters } from "../smtp/command.ts";
 import type { ScramCredentials } from "../smtp/scram.ts";
 import type { Dialogue } from "./dialogue.ts";
 import type { Verdict } from "./verdict.ts";
@@ -51,8 +52,7 @@ export interface Session {
   readonly notes: Map<string, unknown>;
 }
 
-/** Parameters of MAIL and RCPT, keyword in upper case to value; a keyword alone has the value "". RFC 5321 §4.1.1.11. */
-export type Parameters = ReadonlyMap<string, string>;
+export type { Parameters };
 
 /** From MAIL to the end of data. */
 export interface Transaction {

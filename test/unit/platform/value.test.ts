@@ -1,6 +1,6 @@
 /** Kinds of option values: what each takes, at, below and above its bounds, and what it expects in words. */
 import { describe, expect, test } from "vitest";
-import { domains, hostName, networks } from "../../../src/config/value-net.ts";
+import { domains, hostName } from "../../../src/config/value-net.ts";
 import {
   choice,
   choices,
@@ -16,6 +16,7 @@ import {
   text,
   type ValueKind,
 } from "../../../src/platform/value.ts";
+import { networkList as networks } from "../../../src/sinks/property-kind.ts";
 
 const mib = 1024 * 1024;
 const sizes = size({ min: 1024, max: 25 * mib });
