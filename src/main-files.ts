@@ -88,6 +88,11 @@ export async function readListener(
   };
 }
 
+/** All of them. @throws {Fault} `config.unreadable` */
+export async function readListeners({ listeners, hostname }: Config): Promise<readonly ListenerOptions[]> {
+  return await Promise.all(listeners.map((listener) => readListener(listener, hostname)));
+}
+
 async function readCertificate({ cert, key }: CertificateConfig, option: string): Promise<Certificate> {
   return { cert: await readNamedFile(cert, `cert, ${option}`), key: await readNamedFile(key, `key, ${option}`) };
 }

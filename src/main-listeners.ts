@@ -4,15 +4,16 @@ import type { Config } from "./config/schema.ts";
 import type { Dispatcher } from "./events/dispatcher.ts";
 import { eventNames, eventTable } from "./events/event-table.ts";
 import { libraryEvents, startLibraryListener } from "./inbound/library-engine.ts";
-import type { Listener } from "./inbound/listener.ts";
+import type { Listener, ListenerOptions } from "./inbound/listener.ts";
 import { startNativeListener } from "./inbound/native-engine.ts";
 import { Reception, type ReceptionOptions } from "./inbound/reception.ts";
-import { readListener } from "./main-files.ts";
 import type { Log } from "./platform/log.ts";
 import type { LoopLag } from "./platform/loop-lag.ts";
 
 export interface ListenerParts {
   readonly config: Config;
+  /** The configuration's listeners with the files they name, in the same order. */
+  readonly options: readonly ListenerOptions[];
   readonly reception: Omit<ReceptionOptions, "overloaded">;
   readonly lag: LoopLag;
   readonly dispatcher: Dispatcher;
@@ -21,16 +22,16 @@ export interface ListenerParts {
 
 /**
  * Starts them one after the other, and puts each into `listeners` and `views` as soon as it takes clients.
- * @throws {Fault} `listen.failed`, `config.unreadable`
+ * @throws {Fault} `listen.failed`; `config.unreadable` where a certificate cannot be used
  */
 export async function startListeners(
-  { config, reception, lag, dispatcher, log }: ListenerParts,
+  { config, options: allOptions, reception, lag, dispatcher, log }: ListenerParts,
   listeners: Listener[],
   views: ListenerView[],
 ): Promise<void> {
   const { clock } = reception;
-  for (const listenerConfig of config.listeners) {
-    const options = await readListener(listenerConfig, config.hostname);
+  for (const [i, listenerConfig] of config.listeners.entries()) {
+    const options = allOptions[i]!;
     const { shedLagMs } = listenerConfig.limits;
     const receives = new Reception(options, {
       ...reception,

@@ -11,7 +11,7 @@ import type { LoadedConfig } from "./config/load.ts";
 import { type Binding, compareBindings } from "./events/binding.ts";
 import { freshHealth } from "./events/health.ts";
 import { createBindingControl } from "./main-bindings.ts";
-import { ownBindings, readListener, siteFolder } from "./main-files.ts";
+import { ownBindings, readListeners, siteFolder } from "./main-files.ts";
 import type { Stage } from "./main-rehearsal.ts";
 import { systemClock } from "./platform/clock.ts";
 import { silentLog } from "./platform/log.ts";
@@ -29,7 +29,7 @@ export interface OpenStage {
 export async function openStage(loaded: LoadedConfig): Promise<OpenStage> {
   const { config } = loaded;
   const limits: ScriptLimits = { ...defaultLimits, ...config.scripts.limits };
-  const listeners = await Promise.all(config.listeners.map((listener) => readListener(listener, config.hostname)));
+  const listeners = await readListeners(config);
   const sandbox = await Sandbox.start({ processes: 1, limits, rssMiBMax: config.scripts.rssMiBMax });
   const closeSandbox = async () => {
     await sandbox.close();

@@ -16,7 +16,7 @@ import { BindingFile } from "./config/binding-file.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { Binding } from "./events/binding.ts";
 import { Dispatcher } from "./events/dispatcher.ts";
-import { traceOf } from "./events/observation.ts";
+import { type Observation, traceOf } from "./events/observation.ts";
 import { Tracer } from "./events/trace.ts";
 import type { Listener } from "./inbound/listener.ts";
 import type { ArrivalResult } from "./inbound/reception.ts";
@@ -24,7 +24,7 @@ import type { Message } from "./mail/message.ts";
 import { createBindingControl } from "./main-bindings.ts";
 import { applyDomains, needsRestart, sinkChanges, smarthostChanges } from "./main-changes.ts";
 import { explainMail } from "./main-explain.ts";
-import { ownBindings, prepareFolders, readListener, readSmarthost, siteFolder } from "./main-files.ts";
+import { ownBindings, prepareFolders, readListeners, readSmarthost, siteFolder } from "./main-files.ts";
 import { startListeners } from "./main-listeners.ts";
 import { createServerView } from "./main-view.ts";
 import { createDelivery } from "./outbound/deliver.ts";
@@ -95,6 +95,7 @@ async function start(
   const log = options.log ?? createLog({ level: config.log.level });
   const startedAt = clock.now();
   await prepareFolders(config);
+  const listenerOptions = await readListeners(config);
 
   const spool =
     config.spool.backend === "memory"
@@ -119,12 +120,13 @@ async function start(
   );
 
   const tracer = new Tracer();
+  const traceDecision = (observation: Observation) => tracer.publish(traceOf(observation, clock.now()));
   const dispatcher = new Dispatcher({
     log,
     clock,
     breaker: config.scripts.breaker,
-    observe: (observation) => {
-      if (tracer.active) tracer.publish(traceOf(observation, clock.now()));
+    get observe() {
+      return tracer.active ? traceDecision : undefined;
     },
     scripts: createScriptRunner({
       sandbox,
@@ -136,6 +138,8 @@ async function start(
 
   const localDomains = new Set(config.domains.local);
   const relayDomains = new Set(config.domains.relay);
+  // A reload may change them.
+  const postmasterDomain = () => localDomains.values().next().value ?? config.hostname;
   const resolver = createResolver({ clock });
   stops.push(() => resolver.close());
   const configFolder = siteFolder(loaded);
@@ -215,15 +219,15 @@ async function start(
     draining: () => draining,
     sessions: () => listeners.reduce((sum, listener) => sum + listener.sessions, 0),
   });
-  const explain = async (request: ExplainRequest) =>
+  const explain = (request: ExplainRequest) =>
     explainMail(
       {
         live: true,
         bindingsOf: (event) => dispatcher.bindingsOf(event),
         healthOf: (id) => dispatcher.healthOf(id),
         scripts: createScriptRunner({ sandbox, limits, log: silentLog }),
-        listeners: await Promise.all(config.listeners.map((one) => readListener(one, config.hostname))),
-        postmasterDomain: localDomains.values().next().value ?? config.hostname,
+        listeners: listenerOptions,
+        postmasterDomain: postmasterDomain(),
         clock,
       },
       request,
@@ -253,9 +257,8 @@ async function start(
     clock,
     log,
     tracer,
-    // A reload may change them.
     get postmasterDomain() {
-      return localDomains.values().next().value ?? config.hostname;
+      return postmasterDomain();
     },
     enqueue: (message: Message) => queue.enqueue(message),
     count: (result: ArrivalResult, sizeOctets: number) => {
@@ -264,7 +267,7 @@ async function start(
     },
     countSession: () => metrics.sessions++,
   };
-  await startListeners({ config, reception, lag, dispatcher, log }, listeners, listenerViews);
+  await startListeners({ config, options: listenerOptions, reception, lag, dispatcher, log }, listeners, listenerViews);
   // Mail from before the restart goes out only now: a server that cannot start has not begun to deliver.
   await queue.start();
   log.info("server.started", {

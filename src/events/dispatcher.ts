@@ -27,7 +27,8 @@ export interface DispatcherOptions {
   readonly clock: Clock;
   readonly scripts: ScriptRunner;
   readonly breaker?: BreakerLimits;
-  readonly observe?: (observation: Observation) => void;
+  /** Read anew for each answer: while it is undefined nothing is made for it. */
+  readonly observe?: ((observation: Observation) => void) | undefined;
   /** Nothing of it is real: sinks are told, and remember nothing. */
   readonly rehearsal?: boolean;
   /** Told of each binding that is passed by; of those behind a verdict nothing is told. */
