@@ -46,6 +46,18 @@ export type {
   SessionStartSubject,
   TlsPolicy,
 } from "./events/subject-outbound.ts";
+export type {
+  CategorizeSubject,
+  DsnSubject,
+  HopTarget,
+  LocalDeliverySubject,
+  LogSubject,
+  OversizeSubject,
+  QueuedSubject,
+  Resolution,
+  ResolveSubject,
+  RouteSubject,
+} from "./events/subject-transport.ts";
 export {
   defer,
   discard,
@@ -62,6 +74,7 @@ export { type Field, Header } from "./mail/header.ts";
 export { formatMailbox, type Mailbox, parseMailbox, sameMailbox, tryParseMailbox } from "./mail/mailbox.ts";
 export type { Body, Envelope, Message, Origin, Recipient } from "./mail/message.ts";
 export { inlineBody } from "./mail/message.ts";
+export { formatNextHop, type NextHop, parseNextHop, type Server } from "./mail/next-hop.ts";
 export { formatReversePath, parseReversePath, type ReversePath } from "./mail/path.ts";
 export type { Reply } from "./mail/status.ts";
 export { type RunningServer, type StartOptions, startServer } from "./main.ts";

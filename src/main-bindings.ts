@@ -357,6 +357,7 @@ function missingView(id: string, fields: BindingFields): BindingView {
     priority: fields.priority ?? priorityDefault,
     rule: fields.rule ?? null,
     enabled: fields.enabled ?? true,
+    phase: fields.phase ?? "session",
     onFault: fields.onFault ?? "defer",
     timeoutMs: fields.timeoutMs ?? null,
     maxFirings: fields.maxFirings ?? 0,

@@ -164,6 +164,7 @@ function bindingView(binding: Binding, dispatcher: Dispatcher): BindingView {
     priority,
     rule: rule?.text ?? null,
     enabled,
+    phase: binding.phase ?? "session",
     onFault,
     timeoutMs: binding.timeoutMs ?? null,
     maxFirings,

@@ -56,6 +56,8 @@ export interface BindingView {
   readonly priority: number;
   readonly rule: string | null;
   readonly enabled: boolean;
+  /** Of onArrival: before the reply, or behind it. */
+  readonly phase: "session" | "queue";
   readonly onFault: string;
   /** null for scripts and where nothing is said. */
   readonly timeoutMs: number | null;

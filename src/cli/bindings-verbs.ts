@@ -106,6 +106,7 @@ function withFields(command: Command): Command {
   return command
     .option("--priority <number>", "0 is asked first")
     .option("--rule <rule>", "what it is asked about; the language is in docs/rules.md")
+    .option("--phase <phase>", "of onArrival: session (before the reply) or queue (behind it)")
     .option("--on-fault <way>", "defer, proceed, quarantine or refuse")
     .option("--timeout <duration>", "time for an answer, such as 5s")
     .option("--max-firings <count>", "disabled after so many; 0 is never")

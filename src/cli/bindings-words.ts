@@ -1,6 +1,6 @@
 /** How bindings are named and described on the command line: shortened ids, events, and the flags that set a binding's fields. */
 import type { BindingView } from "../admin/server-view.ts";
-import { onFaults, priorityMax } from "../events/binding.ts";
+import { onFaults, phases, priorityMax } from "../events/binding.ts";
 import type { EventName } from "../events/event.ts";
 import { eventNames, isEventName } from "../events/event-table.ts";
 import { answerTimeMs, type BindingField, bindingFields } from "../events/override.ts";
@@ -12,6 +12,7 @@ export const fieldNames: Readonly<Record<string, string>> = {
   enabled: "enabled",
   priority: "priority",
   rule: "rule",
+  phase: "phase",
   onFault: "on-fault",
   timeoutMs: "timeout",
   maxFirings: "max-firings",
@@ -23,6 +24,7 @@ export interface FieldFlags {
   readonly priority?: string;
   /** false: `--no-rule`. */
   readonly rule?: string | false;
+  readonly phase?: string;
   readonly onFault?: string;
   readonly timeout?: string;
   readonly maxFirings?: string;
@@ -31,6 +33,7 @@ export interface FieldFlags {
 
 const kinds = {
   priority: count({ min: 0, max: priorityMax }),
+  phase: choice("phase", phases),
   onFault: choice("way", onFaults),
   timeout: duration({ minMs: answerTimeMs.minMs, maxMs: answerTimeMs.maxMs }),
   maxFirings: count({ min: 0, max: Number.MAX_SAFE_INTEGER }),
@@ -41,6 +44,7 @@ export function readFieldFlags({ rule, property = [], ...flags }: FieldFlags): R
   const fields: Record<string, unknown> = {};
   if (flags.priority !== undefined) fields.priority = read("--priority", flags.priority, kinds.priority);
   if (rule !== undefined) fields.rule = rule === false ? null : rule;
+  if (flags.phase !== undefined) fields.phase = read("--phase", flags.phase, kinds.phase);
   if (flags.onFault !== undefined) fields.onFault = read("--on-fault", flags.onFault, kinds.onFault);
   if (flags.timeout !== undefined) fields.timeoutMs = read("--timeout", flags.timeout, kinds.timeout);
   if (flags.maxFirings !== undefined) fields.maxFirings = read("--max-firings", flags.maxFirings, kinds.maxFirings);

@@ -4,13 +4,27 @@
  * in `configOf` (schema.ts); the compiler asks for all three.
  */
 import { availableParallelism, hostname as machineName } from "node:os";
-import { onFaults, priorityDefault, priorityMax } from "../events/binding.ts";
+import { onFaults, phases, priorityDefault, priorityMax } from "../events/binding.ts";
 import { eventNames } from "../events/event-table.ts";
 import { normalizeDomain } from "../mail/mailbox.ts";
-import { choice, choices, count, duration, flag, ipAddress, path, size, table, text } from "../platform/value.ts";
-import { networkList as networks } from "../sinks/property-kind.ts";
-import { option, optional, optionalSection, pathOption, required, section, sectionList } from "./option.ts";
-import { domains, hostName } from "./value-net.ts";
+import {
+  choice,
+  choices,
+  count,
+  duration,
+  flag,
+  ipAddress,
+  list,
+  path,
+  rate,
+  size,
+  table,
+  text,
+} from "../platform/value.ts";
+import { deliveryOptions } from "./delivery-options.ts";
+import { listenerOptions } from "./listener-options.ts";
+import { option, optional, pathOption, required, section, sectionList } from "./option.ts";
+import { domains, hostName, nextHop } from "./value-net.ts";
 
 const kib = 1024;
 const mib = 1024 * kib;
@@ -19,7 +33,6 @@ const minute = 60 * second;
 const hour = 60 * minute;
 const day = 24 * hour;
 
-const name = text('a name of letters, digits and "-"', /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/);
 const port = count({ min: 0, max: 65_535 });
 
 export const configTable = section("", {
@@ -33,184 +46,103 @@ export const configTable = section("", {
     "the machine's name",
   ),
 
-  listeners: sectionList(
-    "A port that takes mail. Written once for each; where none is written, there is the one of the defaults.",
-    { nameKey: "name", fallback: [{}] },
+  listeners: listenerOptions,
+
+  domains: section("Whose mail is taken.", {
+    local: option(domains, ["example.test"], "Domains whose mailboxes are here."),
+    relay: option(domains, [], "Domains whose mail is taken and passed on."),
+    aliases: pathOption(
+      optional(
+        path("a file"),
+        "File of aliases, lists and catch-alls of the local domains; docs/addresses.md tells how it is written.",
+      ),
+    ),
+    mailboxes: pathOption(
+      optional(
+        path("a file"),
+        "File that names the mailboxes of the local domains, one a line; others are refused. Without it every local part is accepted.",
+      ),
+    ),
+    plus: option(
+      text("one character, or nothing", /^[+\-_=.#]?$/),
+      "+",
+      "What ends the mailbox's name in a local part: `ann+news` is for `ann`. Empty: nothing does.",
+    ),
+  }),
+
+  routes: sectionList(
+    "Where mail of some recipients goes, in the place of what is said elsewhere. The first that matches holds.",
+    { nameKey: null, fallback: [] },
     {
-      name: option(
-        name,
-        "mx",
-        "Names the listener in logs, rules (`LISTENER=`) and environment names. Two listeners have two names.",
+      match: required(
+        text("a mailbox pattern or a domain"),
+        "Which recipients: `partner.example`, `*.partner.example`, `sales@partner.example`, `*`.",
       ),
-      address: option(ipAddress, "127.0.0.1", "Address to listen on; `0.0.0.0` and `::` are all of the machine's."),
-      port: option(port, 2525, "TCP port; 0 takes any free one."),
-      role: option(
-        choice("role", ["mx", "submission", "lmtp"]),
-        "mx",
-        "`mx` takes mail for our domains from anybody; `submission` takes mail to anywhere from users who logged in; `lmtp` takes mail from another mail server, with a reply for each recipient.",
+      to: required(
+        nextHop,
+        "The next hop: `mx`, `smarthost`, `smtp://HOST:PORT,…`, `lmtp://…`, `https://…`, `maildir`, `drop`, `hold`.",
       ),
-      engine: option(
-        choice("engine", ["native", "library"]),
-        "native",
-        "SMTP engine of the listener: our own, or the smtp-server package; docs/listeners.md tells them apart.",
-      ),
-      line_ends: option(
-        choice("way", ["refuse", "normalize"]),
-        "refuse",
-        "Mail data with a bare CR or LF: `refuse` answers 550, `normalize` makes CRLF of them.",
-      ),
-      binarymime: option(
-        flag,
-        false,
-        "Offers BINARYMIME: messages whose octets are no lines. Few servers can be given one on the way out.",
-      ),
-      tls: optionalSection("Certificate for TLS. Without this section the listener offers none.", {
-        mode: option(
-          choice("mode", ["starttls", "implicit"]),
-          "starttls",
-          "`implicit` begins with the handshake, as on port 465.",
-        ),
-        cert: pathOption(required(path("a file"), "Certificate chain, PEM.")),
-        key: pathOption(required(path("a file"), "Private key, PEM.")),
-        ask_certificate: option(
-          flag,
-          false,
-          "Asks clients for a certificate of theirs and shows it to sinks; none is needed.",
-        ),
-        more: sectionList(
-          "A further certificate, for clients that ask for one of its names (SNI).",
-          { nameKey: null, fallback: [] },
-          {
-            cert: pathOption(required(path("a file"), "Certificate chain, PEM.")),
-            key: pathOption(required(path("a file"), "Private key, PEM.")),
-          },
-        ),
-      }),
-      auth: section("How users log in. AUTH is offered where a sink is bound to onAuth.", {
-        mechanisms: option(
-          choices("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256"]),
-          ["PLAIN", "LOGIN"],
-          "SASL mechanisms to offer. `SCRAM-SHA-256` needs a sink that knows SCRAM credentials.",
-        ),
-        in_clear: option(flag, false, "Offers AUTH without TLS too; passwords then cross the network as they are."),
-      }),
-      trusted: section("Peers that may speak for their clients.", {
-        proxy: option(
-          networks,
-          [],
-          "Load balancers whose connections begin with a PROXY header, version 1 or 2; without one they are closed.",
-        ),
-        xclient: option(networks, [], "Peers that may say by XCLIENT who the client is."),
-        xforward: option(networks, [], "Peers that may say by XFORWARD who the client was; for the log."),
-      }),
-      limits: section("What a client may use.", {
-        size_max: option(size({ min: 64 * kib, max: 1024 * mib }), 25 * mib, "Largest message."),
-        // RFC 5321 §4.5.3.1.8: a server takes at least 100.
-        recipients_max: option(count({ min: 100, max: 10_000 }), 100, "Recipients of one message."),
-        connections_max: option(count({ min: 1, max: 100_000 }), 1_000, "Connections at a time."),
-        connections_per_client_max: option(
-          count({ min: 1, max: 100_000 }),
-          50,
-          "Connections at a time from one address.",
-        ),
-        // RFC 5321 §4.5.3.2.7: a server waits five minutes for a command.
-        idle_timeout: option(
-          duration({ minMs: second, maxMs: hour }),
-          5 * minute,
-          "A client from which no whole command came for so long is sent away.",
-        ),
-        // RFC 5321 §4.5.3.2.5: three minutes for a data block.
-        data_timeout: option(
-          duration({ minMs: second, maxMs: hour }),
-          3 * minute,
-          "A client that sends no mail data for so long is sent away.",
-        ),
-        data_rate_min: option(
-          size({ min: 0, max: 100 * mib }),
-          100,
-          "Octets of mail data a second, on average, that a client has to send; 0 is none.",
-        ),
-        handshake_timeout: option(
-          duration({ minMs: second, maxMs: 10 * minute }),
-          30 * second,
-          "Time for a TLS handshake.",
-        ),
-        decision_timeout: option(
-          duration({ minMs: second, maxMs: 10 * minute }),
-          9 * minute,
-          "Time in which a command is decided, sinks and all; then the client is told to try again.",
-        ),
-        errors_max: option(count({ min: 1, max: 1_000 }), 20, "Wrong commands before a client is sent away."),
-        idle_commands_max: option(
-          count({ min: 10, max: 100_000 }),
-          100,
-          "Commands that lead nowhere (NOOP, RSET, VRFY …) since the last message, before a client is sent away.",
-        ),
-        shed_lag: option(
-          duration({ minMs: 0, maxMs: minute }),
-          2 * second,
-          "While the server's own work is late by so much, new clients are told to try again later; 0ms is never.",
-        ),
-      }),
     },
   ),
 
-  domains: section("Whose mail is taken.", {
-    local: option(domains, ["example.test"], "Domains whose mailboxes are here; every local part is accepted."),
-    relay: option(domains, [], "Domains whose mail is taken and passed on."),
+  delivery: deliveryOptions,
+
+  dns: section("Name servers.", {
+    servers: option(
+      list('a list of addresses, such as ["127.0.0.1"] or ["127.0.0.1:5353"]', /^[0-9A-Fa-f.:[\]]{2,60}$/),
+      [],
+      "Name servers to ask; none is those of the machine. DANE trusts what they say of DNSSEC only if they are on this machine.",
+    ),
+    timeout: option(duration({ minMs: 100, maxMs: minute }), 5 * second, "Time for a look-up."),
   }),
 
-  delivery: section("Where mail goes.", {
-    maildir: pathOption(
-      optional(
-        path("a folder"),
-        "Folder of the mailboxes: `DOMAIN/USER/` in it, each a Maildir.",
-        "`mail` in the data folder",
-      ),
+  pickup: section("A folder: a message that is put into it is sent; docs/folders.md tells the rules.", {
+    enabled: option(flag, true, "Looks into the folder."),
+    folder: pathOption(optional(path("a folder"), "The folder.", "`pickup` in the data folder")),
+  }),
+
+  drop: section("Mail that is delivered to files, one a message.", {
+    folder: pathOption(optional(path("a folder"), "The folder.", "`drop` in the data folder")),
+    retention: option(
+      duration({ minMs: 0, maxMs: 3650 * day }),
+      0,
+      "Files older than this are removed; 0s keeps them.",
     ),
-    connections_max: option(count({ min: 1, max: 1_000 }), 10, "Connections at a time to one next hop."),
-    concurrency: option(count({ min: 1, max: 10_000 }), 100, "Attempts at a time, in all."),
-    smarthost: optionalSection("Next hop of all mail that is not local. Without this section such mail is held.", {
-      host: required(text("a host name or address"), "Name or address of the smarthost."),
-      port: option(count({ min: 1, max: 65_535 }), 25, "Its TCP port."),
-      tls: option(
-        choice("way", ["opportunistic", "required", "off"]),
-        "opportunistic",
-        "`opportunistic` uses STARTTLS where offered, without checking the certificate; `required` checks it and never sends without.",
-      ),
-      implicit_tls: option(
-        flag,
-        false,
-        "Begins with the handshake, as on port 465; `tls` says what its certificate has to prove.",
-      ),
-      user: optional(text("a user name"), "User to log in as."),
-      password_file: pathOption(optional(path("a file"), "File whose first line is the password.")),
-    }),
-    tls: sectionList(
-      "How much TLS a next hop needs, in the place of what is written elsewhere. The first that matches holds.",
-      { nameKey: null, fallback: [] },
-      {
-        host: required(text("a host name, or *.domain"), "Name of the next hop; `*.example.org` is every name below."),
-        policy: required(
-          choice("policy", ["off", "opportunistic", "required", "verified"]),
-          "`off` never; `opportunistic` where it is offered; `required` always, with any certificate; `verified` always, with one that proves the name.",
-        ),
-      },
+    size_max: option(
+      size({ min: 0, max: 1024 * 1024 * mib }),
+      0,
+      "Octets in the folder, above which mail for it is deferred; 0 is no limit.",
     ),
-    retry: section("When a deferred message is tried again.", {
-      first: option(
-        duration({ minMs: second, maxMs: day }),
-        5 * minute,
-        "Wait after the first attempt; each later wait is longer.",
-      ),
-      max: option(duration({ minMs: second, maxMs: 7 * day }), 30 * minute, "Longest wait between attempts."),
-      // RFC 5321 §4.5.4.1: the give-up time is generally at least 4 to 5 days.
-      lifetime: option(
-        duration({ minMs: minute, maxMs: 30 * day }),
-        5 * day,
-        "A message that is still not delivered after so long goes back to its sender.",
-      ),
-    }),
+  }),
+
+  badmail: section("Mail that was quarantined, and what could not be used.", {
+    retention: option(
+      duration({ minMs: 0, maxMs: 3650 * day }),
+      30 * day,
+      "Messages older than this are removed; 0s keeps them.",
+    ),
+    size_max: option(
+      size({ min: 0, max: 1024 * 1024 * mib }),
+      1024 * mib,
+      "Octets in the folder; the oldest go when it is more. 0 is no limit.",
+    ),
+  }),
+
+  auth: section("Users who log in to submission listeners; `onarrival user add` makes them.", {
+    users: pathOption(
+      optional(path("a file"), "File of users and their password hashes.", "`users.json` in the data folder"),
+    ),
+    sender_must_match: option(
+      flag,
+      true,
+      "A user may send only from his own addresses: his name, and those that `onarrival user add --address` gave him.",
+    ),
+    rate: optional(rate, 'Messages a user may send in how long, such as "100/1h"; counted by recipient.'),
+  }),
+
+  dkim: section("Signatures on mail that leaves; `onarrival dkim add` makes keys.", {
+    folder: pathOption(optional(path("a folder"), "Keys: `DOMAIN/SELECTOR.pem`.", "`dkim` in the data folder")),
+    sign: option(flag, true, "Signs the mail of our users whose From domain has a key."),
   }),
 
   spool: section("Where accepted mail is kept until it is delivered.", {
@@ -219,6 +151,12 @@ export const configTable = section("", {
       "sqlite",
       "`memory` forgets everything when the server stops: for tests only.",
     ),
+    disk_reserve: option(
+      size({ min: 0, max: 1024 * 1024 * mib }),
+      64 * mib,
+      "Free space on the disk of the data folder that new mail may not use; below it clients hear 452.",
+    ),
+    inodes_reserve: option(count({ min: 0, max: 1_000_000_000 }), 1_000, "The same in inodes."),
   }),
 
   sinks: sectionList(
@@ -246,6 +184,11 @@ export const configTable = section("", {
         "Which events it is asked about; the language is in docs/rules.md.",
       ),
       enabled: option(flag, true, "`false` keeps the binding without asking the sink."),
+      phase: option(
+        choice("phase", phases),
+        "session",
+        "For onArrival: `session` decides before the client hears a reply, `queue` behind the 250, for slow work.",
+      ),
       on_fault: option(choice("way", onFaults), "defer", "What a fault of the sink means for the message."),
       timeout: option(
         duration({ minMs: 10, maxMs: 10 * minute }),

@@ -1,5 +1,7 @@
 /** Kinds of option values that name hosts and networks; the plain ones are in platform/value.ts. */
 import { normalizeDomain } from "../mail/mailbox.ts";
+import { parseNextHop } from "../mail/next-hop.ts";
+import { describeThrown } from "../platform/fault.ts";
 import { describeRaw, quoted, text, type ValueKind } from "../platform/value.ts";
 
 export const hostName: ValueKind<string> = {
@@ -30,4 +32,18 @@ export const domains: ValueKind<readonly string[]> = {
       .filter((item) => item !== ""),
   format: (values) => `[${values.map(quoted).join(", ")}]`,
   jsonSchema: { type: "array", items: { type: "string" } },
+};
+
+/** A next hop, checked and kept as it is written. */
+export const nextHop: ValueKind<string> = {
+  ...text("a next hop"),
+  parse(raw) {
+    if (typeof raw !== "string") return { expected: 'a next hop, such as "smtp://relay.example:25"' };
+    try {
+      parseNextHop(raw);
+      return { value: raw };
+    } catch (error) {
+      return { expected: describeThrown(error).replace(/^.*?: expected /s, "") };
+    }
+  },
 };

@@ -13,6 +13,10 @@ export const priorityDefault = 24_575;
 export type OnFault = "defer" | "proceed" | "quarantine" | "refuse";
 export const onFaults: readonly OnFault[] = ["defer", "proceed", "quarantine", "refuse"];
 
+/** When onArrival asks: before the client hears a reply, or behind the 250. */
+export type Phase = "session" | "queue";
+export const phases: readonly Phase[] = ["session", "queue"];
+
 export interface Binding {
   /** Stable: the same sink or script keeps it over restarts. */
   readonly id: string;
@@ -22,6 +26,8 @@ export interface Binding {
   readonly enabled: boolean;
   readonly priority: number;
   readonly rule: Rule | null;
+  /** Of onArrival alone; absent: `session`. */
+  readonly phase?: Phase;
   readonly onFault: OnFault;
   /** Time for an answer of a native sink; then `onFault` decides. Scripts have limits of their own. */
   readonly timeoutMs?: number;
@@ -63,6 +69,20 @@ export function compareBindings(one: Binding, other: Binding): number {
   );
 }
 
+/** Names a list of bindings that are asked together. */
+export type ListName = EventName | "onArrival/queue";
+
+/** The lists of all these bindings, each in its order. @throws {Fault} `binding.invalid` */
+export function orderBindings(bindings: readonly Binding[]): Partial<Record<ListName, readonly Binding[]>> {
+  const lists: Partial<Record<ListName, Binding[]>> = {};
+  for (const binding of bindings) {
+    checkBinding(binding);
+    (lists[binding.phase === "queue" ? "onArrival/queue" : binding.event] ??= []).push(binding);
+  }
+  for (const list of Object.values(lists)) list.sort(compareBindings);
+  return lists;
+}
+
 /** @throws {Fault} `binding.invalid` where a number is out of bounds or the event takes no such sink */
 export function checkBinding(binding: Binding): void {
   const { priority, maxFirings, event, name, target } = binding;
@@ -77,6 +97,9 @@ export function checkBinding(binding: Binding): void {
       "binding.invalid",
       `Cannot bind ${name} to ${event}: maxFirings ${String(maxFirings)}, expected a whole number from 0`,
     );
+  }
+  if (binding.phase === "queue" && event !== "onArrival") {
+    throw new Fault("binding.invalid", `Cannot bind ${name} to ${event} in the phase queue: only onArrival has phases`);
   }
   if (target.kind === "script" && !eventTable[event].scripts) {
     throw new Fault(

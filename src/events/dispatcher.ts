@@ -8,7 +8,7 @@ import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import { answerMsDefault, answerWithin } from "./answer-time.ts";
-import { type Binding, checkBinding, compareBindings } from "./binding.ts";
+import { type Binding, type ListName, orderBindings, type Phase } from "./binding.ts";
 import { Breaker, type BreakerLimits } from "./breaker.ts";
 import type { AskName, EventName, SubjectOf, TellName } from "./event.ts";
 import { checkVerdict } from "./event-table.ts";
@@ -37,12 +37,12 @@ export interface DispatcherOptions {
 
 /** The bindings of one moment. A message in hand keeps the set it began with; a replaced set is released when its last message is done. */
 interface BindingSet {
-  readonly byEvent: Partial<Record<EventName, readonly Binding[]>>;
+  readonly lists: Partial<Record<ListName, readonly Binding[]>>;
   asksUnderWay: number;
   released: (() => void) | undefined;
 }
 
-const emptySet = (): BindingSet => ({ byEvent: {}, asksUnderWay: 0, released: undefined });
+const emptySet = (): BindingSet => ({ lists: {}, asksUnderWay: 0, released: undefined });
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
@@ -58,14 +58,9 @@ export class Dispatcher {
    * @throws {Fault} `binding.invalid`; then nothing changed
    */
   replaceBindings(bindings: readonly Binding[], onReleased?: () => void): void {
-    const byEvent: Partial<Record<EventName, Binding[]>> = {};
-    for (const binding of bindings) {
-      checkBinding(binding);
-      (byEvent[binding.event] ??= []).push(binding);
-    }
-    for (const list of Object.values(byEvent)) list.sort(compareBindings);
+    const lists = orderBindings(bindings);
     const former = this.#set;
-    this.#set = { byEvent, asksUnderWay: 0, released: undefined };
+    this.#set = { lists, asksUnderWay: 0, released: undefined };
     const ids = new Set(bindings.map((binding) => binding.id));
     for (const id of this.#health.keys()) if (!ids.has(id)) this.#health.delete(id);
     for (const binding of bindings) {
@@ -83,9 +78,9 @@ export class Dispatcher {
     else former.released = onReleased;
   }
 
-  /** The bindings of an event, in the order they are asked. */
-  bindingsOf(event: EventName): readonly Binding[] {
-    return this.#set.byEvent[event] ?? [];
+  /** The bindings of an event, in the order they are asked; those of onArrival's phase `queue` are a list of their own. */
+  bindingsOf(list: ListName): readonly Binding[] {
+    return this.#set.lists[list] ?? [];
   }
 
   healthOf(bindingId: string): BindingHealth {
@@ -96,16 +91,20 @@ export class Dispatcher {
   }
 
   /** Asks the bindings of an event. Without a promise where no sink needed one. Never throws for what a sink does. */
-  ask<Name extends AskName>(event: Name, subject: SubjectOf<Name>): Verdict | Promise<Verdict> {
+  ask<Name extends AskName>(
+    event: Name,
+    subject: SubjectOf<Name>,
+    phase: Phase = "session",
+  ): Verdict | Promise<Verdict> {
     const set = this.#set;
-    const bindings = set.byEvent[event];
+    const bindings = set.lists[phase === "queue" ? "onArrival/queue" : event];
     if (bindings === undefined) return proceed;
     return this.#askFrom({ start: 0, settled: false }, event, subject, bindings, set);
   }
 
   /** Tells the bindings of an event; nobody waits, nothing can be changed. */
   tell<Name extends TellName>(event: Name, subject: SubjectOf<Name>): void {
-    const bindings = this.#set.byEvent[event];
+    const bindings = this.#set.lists[event];
     if (bindings === undefined) return;
     for (const binding of bindings) {
       if (binding.target.kind !== "native") continue;

@@ -2,8 +2,6 @@
  * THE event table: every event there is, as types and as facts. A new event is a new line here; the compiler then points at all that
  * must follow, and the reference page (docs/events.md) is made from it.
  */
-import type { Mailbox } from "../mail/mailbox.ts";
-
 import type {
   AuthSubject,
   CommandSubject,
@@ -29,6 +27,16 @@ import type {
   SessionEndSubject,
   SessionStartSubject,
 } from "./subject-outbound.ts";
+import type {
+  CategorizeSubject,
+  DsnSubject,
+  LocalDeliverySubject,
+  LogSubject,
+  OversizeSubject,
+  QueuedSubject,
+  ResolveSubject,
+  RouteSubject,
+} from "./subject-transport.ts";
 
 interface Ask<Subject> {
   readonly mode: "ask";
@@ -83,21 +91,21 @@ export interface Events {
   /** A message came in, by whatever entrance; first of all transport events. */
   onArrival: Ask<MessageSubject>;
   /** Before recipients are resolved. */
-  onPreCategorize: Ask<MessageSubject>;
-  /** Resolve sender and recipients. */
-  onCategorize: Ask<MessageSubject>;
+  onPreCategorize: Ask<QueuedSubject>;
+  /** Resolve sender and recipients. RFC 5321 §3.9. */
+  onCategorize: Ask<CategorizeSubject>;
   /** The final recipients are known. */
-  onPostCategorize: Ask<MessageSubject & { readonly attemptId: string }>;
-  /** Choose the next hop of a recipient's domain. */
-  onRoute: Ask<MessageSubject & { readonly domain: string }>;
-  /** A next hop becomes addresses. */
-  onResolve: Ask<{ readonly nextHop: string }>;
+  onPostCategorize: Ask<QueuedSubject>;
+  /** Choose the next hop of a recipient's domain. RFC 5321 §5. */
+  onRoute: Ask<RouteSubject>;
+  /** A next hop becomes addresses. RFC 5321 §5.1. */
+  onResolve: Ask<ResolveSubject>;
   /** A local recipient is about to get the message. */
-  onLocalDelivery: Ask<MessageSubject & { readonly forwardPath: Mailbox }>;
-  /** The message exceeds the size limit. */
-  onOversize: Ask<SessionSubject & { readonly sizeOctets: number }>;
+  onLocalDelivery: Ask<LocalDeliverySubject>;
+  /** The message exceeds the size limit. RFC 1870 §6. */
+  onOversize: Ask<OversizeSubject>;
   /** A DSN is about to be made. RFC 3461. */
-  onDsn: Ask<MessageSubject>;
+  onDsn: Ask<DsnSubject>;
   /** The next hop took responsibility for one recipient. RFC 5321 §6.1. */
   onDelivered: Tell<OutcomeSubject>;
   /** An attempt failed for now. RFC 5321 §4.5.4.1. */
@@ -107,7 +115,7 @@ export interface Events {
   /** Every step in a message's life, with a numeric code and the time. */
   onTrack: Tell<TrackSubject>;
   /** A log line of level warn or error. */
-  onLog: Tell<{ readonly level: "warn" | "error"; readonly event: string }>;
+  onLog: Tell<LogSubject>;
 }
 
 export type EventName = keyof Events;

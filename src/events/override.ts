@@ -4,7 +4,7 @@
  */
 import { Fault } from "../platform/fault.ts";
 import { choice, count, describeRaw, flag, isTable, nearestWord, table, type ValueKind } from "../platform/value.ts";
-import { type Binding, type OnFault, onFaults, priorityMax } from "./binding.ts";
+import { type Binding, type OnFault, onFaults, type Phase, phases, priorityMax } from "./binding.ts";
 import type { EventName } from "./event.ts";
 import { isEventName } from "./event-table.ts";
 import { parseRule } from "./rule.ts";
@@ -15,6 +15,7 @@ export interface BindingFields {
   readonly priority?: number;
   /** As it is written; null: asked about everything. */
   readonly rule?: string | null;
+  readonly phase?: Phase;
   readonly onFault?: OnFault;
   readonly timeoutMs?: number;
   readonly maxFirings?: number;
@@ -29,6 +30,7 @@ export const bindingFields = [
   "enabled",
   "priority",
   "rule",
+  "phase",
   "onFault",
   "timeoutMs",
   "maxFirings",
@@ -44,6 +46,7 @@ export const answerTimeMs = { minMs: 10, maxMs: 600_000 } as const;
 const kinds: { readonly [Field in Exclude<BindingField, "rule">]: ValueKind<NonNullable<BindingFields[Field]>> } = {
   enabled: flag,
   priority: count({ min: 0, max: priorityMax }),
+  phase: choice("phase", phases),
   onFault: choice("way", onFaults),
   timeoutMs: count({ min: answerTimeMs.minMs, max: answerTimeMs.maxMs }),
   maxFirings: count({ min: 0, max: Number.MAX_SAFE_INTEGER }),

@@ -33,6 +33,10 @@ export interface RecipientOptions {
   /** Which outcomes to report; absent: failure, and delay where we like. RFC 3461 §4.1. */
   readonly notify?: readonly Notify[];
   readonly originalRecipient?: OriginalRecipient;
+  /** Next hop that a sink chose for him, as `formatNextHop` writes it; before every route. */
+  readonly route?: string;
+  /** Folder of his mailbox that a sink chose. */
+  readonly folder?: string;
 }
 
 /** MAIL's parameters as a sink sees them: the envelope's options, and those that matter to the session alone. */

@@ -2,6 +2,8 @@
  * A message and its envelope, as sinks and the spool hold it. Header, envelope and body are values: an edit replaces one, so what
  * a failed sink did is undone by putting the old references back (`snapshot`, `restore`). Pure: where octets live is the spool's affair.
  */
+
+import { Fault } from "../platform/fault.ts";
 import type { EnvelopeOptions, RecipientOptions } from "./envelope.ts";
 import type { Header } from "./header.ts";
 import type { Mailbox } from "./mailbox.ts";
@@ -112,6 +114,24 @@ export class Message {
 
   restore(state: MessageState): void {
     Object.assign(this, state);
+  }
+
+  /**
+   * Ends what can be done to this object: it was handed on, and what is done to it now would be done to nothing. It can still be read; whoever writes to it
+   * gets the fault `message.revoked`.
+   */
+  revoke(): void {
+    for (const [key, value] of Object.entries(this.snapshot())) {
+      Object.defineProperty(this, key, {
+        get: () => value,
+        set: () => {
+          throw new Fault(
+            "message.revoked",
+            `Cannot change the ${key} of ${this.id}: it was decided, expected an answer in time`,
+          );
+        },
+      });
+    }
   }
 
   /** Header, separator and body, piece by piece: what goes to a file or a peer. */

@@ -169,6 +169,48 @@ export function duration({ minMs, maxMs }: { readonly minMs: number; readonly ma
   };
 }
 
+/** So many times in so long. */
+export interface Rate {
+  readonly times: number;
+  readonly withinMs: number;
+}
+
+const rateExpects = 'a rate such as "10/1m": so many times in so long';
+const timesKind = count({ min: 1, max: 1_000_000 });
+const withinKind = duration({ minMs: 100, maxMs: 7 * 86_400_000 });
+
+/** `"10/1m"`; `"10/m"` is ten in one minute. */
+export const rate: ValueKind<Rate> = {
+  ...text(rateExpects),
+  parse(raw) {
+    const match = typeof raw === "string" ? /^(\d{1,7})\s*\/\s*(\S+)$/.exec(raw) : null;
+    const times = timesKind.parse(Number(match?.[1]));
+    const within = withinKind.parse(match?.[2]?.replace(/^(?=[a-z])/, "1"));
+    return "value" in times && "value" in within
+      ? { value: { times: times.value, withinMs: within.value } }
+      : { expected: rateExpects };
+  },
+  format: ({ times, withinMs }) => quoted(`${times}/${formatDuration(withinMs)}`),
+};
+
+/** A list of texts that `pattern` allows. */
+export function list(expects: string, pattern: RegExp): ValueKind<readonly string[]> {
+  return {
+    expects,
+    parse: (raw) =>
+      Array.isArray(raw) && raw.every((item) => typeof item === "string" && pattern.test(item))
+        ? { value: raw as readonly string[] }
+        : { expected: expects },
+    fromText: (value) =>
+      value
+        .split(",")
+        .map((item) => item.trim())
+        .filter((item) => item !== ""),
+    format: (values) => `[${values.map(quoted).join(", ")}]`,
+    jsonSchema: { type: "array", items: { type: "string" } },
+  };
+}
+
 /** Free key-values, handed on as they are. */
 export const table: ValueKind<Readonly<Record<string, unknown>>> = {
   expects: "a table",

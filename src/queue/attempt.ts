@@ -20,6 +20,10 @@ export interface Outcome {
   readonly status?: string;
   /** Of what was delivered: the peer offered DSN and was told what the sender asked for, so reports of it are the peer's from here on. RFC 3461 §5.2.1. */
   readonly dsnPassedOn?: boolean;
+  /** Of what was deferred: nobody could be reached there, so others need not try it for a while. */
+  readonly destinationDown?: boolean;
+  /** Of what was deferred: the peer says when to come again. */
+  readonly retryAfterMs?: number;
 }
 
 /** Tries some recipients of a message once; one outcome for each. What it throws defers them all. */
@@ -27,6 +31,8 @@ export type Deliver = (work: {
   readonly message: Message;
   readonly attemptId: string;
   readonly recipients: readonly StoredRecipient[];
+  /** Fires when the attempt's time is over: end it soon, nobody listens any more. */
+  readonly signal?: AbortSignal;
 }) => Promise<readonly Outcome[]>;
 
 /** How one recipient stands after an attempt. */
@@ -34,6 +40,8 @@ export interface Settlement {
   readonly recipient: StoredRecipient;
   readonly outcome: Outcome;
   readonly update: RecipientUpdate;
+  /** The sender has to be told now that it is late. */
+  readonly delayed?: boolean;
 }
 
 /** How long mail that is held stays so before it is looked at again. */

@@ -4,7 +4,7 @@
  */
 import { basename } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import type { Binding, OnFault } from "../events/binding.ts";
+import type { Binding, OnFault, Phase } from "../events/binding.ts";
 import type { EventName } from "../events/event.ts";
 import { parseRule } from "../events/rule.ts";
 import type { AnyHandler, Sink } from "../events/sink.ts";
@@ -27,6 +27,7 @@ export interface SinkEntry {
   readonly priority: number;
   readonly rule: string | null;
   readonly enabled: boolean;
+  readonly phase?: Phase;
   readonly onFault: OnFault;
   /** Time for an answer. */
   readonly timeoutMs?: number;
@@ -178,6 +179,7 @@ function bindingsOf(made: readonly Made[]): readonly Binding[] {
         enabled: entry.enabled,
         priority: entry.priority,
         rule: entry.rule === null ? null : parseRule(entry.rule, event),
+        ...(entry.phase === "queue" && event === "onArrival" && { phase: entry.phase }),
         onFault: entry.onFault,
         ...(entry.timeoutMs !== undefined && { timeoutMs: entry.timeoutMs }),
         maxFirings: entry.maxFirings,

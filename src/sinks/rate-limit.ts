@@ -8,35 +8,14 @@ import type { Session } from "../events/subject.ts";
 import { defer, proceed, refuse, type Verdict } from "../events/verdict.ts";
 import type { Mailbox } from "../mail/mailbox.ts";
 import { formatReversePath, type ReversePath } from "../mail/path.ts";
-import { choice, choices, count, duration, formatDuration, text, type ValueKind } from "../platform/value.ts";
+import { choice, choices, count, rate } from "../platform/value.ts";
 import { networkOf } from "./ip-octets.ts";
 import { optionalProperty, propertiesFault, property, requiredProperty, type ValuesOf } from "./property.ts";
 import { networkList, replyText } from "./property-kind.ts";
 import type { SinkPorts } from "./sink-ports.ts";
 import { TokenBuckets } from "./token-buckets.ts";
 
-interface Rate {
-  readonly times: number;
-  readonly withinMs: number;
-}
-
-const rateExpects = 'a rate such as "10/1m": so many times in so long';
 const timesKind = count({ min: 1, max: 1_000_000 });
-const withinKind = duration({ minMs: 100, maxMs: 7 * 86_400_000 });
-
-const rateKind: ValueKind<Rate> = {
-  ...text(rateExpects),
-  parse(raw) {
-    const match = typeof raw === "string" ? /^(\d{1,7})\s*\/\s*(\S+)$/.exec(raw) : null;
-    const times = timesKind.parse(Number(match?.[1]));
-    // "10/m" is ten in one minute.
-    const within = withinKind.parse(match?.[2]?.replace(/^(?=[a-z])/, "1"));
-    return "value" in times && "value" in within
-      ? { value: { times: times.value, withinMs: within.value } }
-      : { expected: rateExpects };
-  },
-  format: ({ times, withinMs }) => JSON.stringify(`${times}/${formatDuration(withinMs)}`),
-};
 
 const keyParts = [
   "client",
@@ -54,7 +33,7 @@ type KeyPart = (typeof keyParts)[number];
 export const rateLimitProperties = {
   count: property(choice("thing", ["messages", "recipients", "connections"]), "messages", "What is counted."),
   rate: requiredProperty(
-    rateKind,
+    rate,
     'How many in how long: `"10/1m"`. What was not used is there again bit by bit, not all at the end of the time.',
   ),
   burst: optionalProperty(timesKind, "How many may come at once.", "as many as the rate says"),

@@ -27,6 +27,7 @@ export function bindingView(parts: Partial<BindingView> & Pick<BindingView, "id"
     priority: 24_575,
     rule: null,
     enabled: true,
+    phase: "session",
     onFault: "defer",
     timeoutMs: null,
     maxFirings: 0,

@@ -5,7 +5,7 @@ import { faultCodes } from "../../src/platform/fault.ts";
 import { readSourceFiles, root } from "./source-files.ts";
 
 const page = readFileSync(join(root, "docs/faults.md"), "utf8");
-const rows = [...page.matchAll(/^\| `([a-z]+\.[a-z-]+)` \| (\w+) \| ([^|]+) \| ([^|]+) \|$/gm)].map(
+const rows = [...page.matchAll(/^\| `([a-z-]+\.[a-z-]+)` \| (\w+) \| ([^|]+) \| ([^|]+) \|$/gm)].map(
   ([, code, blame, means, remedy]) => ({
     code: code!,
     blame: blame!,
