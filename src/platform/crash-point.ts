@@ -1,0 +1,20 @@
+/**
+ * Crash points: named moments at which a test may kill the server, so that custody can be shown at each of them. `ONARRIVAL_CRASH_AT=name` kills at the first
+ * time a point is passed, `name:3` at the third. Unarmed, which is always but in tests, a point is a call of an empty function.
+ */
+import { kill, pid } from "node:process";
+
+/** Passes a moment of that name. Armed for it, the process is dead before this returns, worker threads included. */
+export const crashPoint: (name: string) => void = arm(process.env.ONARRIVAL_CRASH_AT);
+
+/** Whether any point is armed: the server says so at its start. */
+export const armedCrashPoint: string | null = process.env.ONARRIVAL_CRASH_AT || null;
+
+function arm(armed: string | undefined): (name: string) => void {
+  if (!armed) return () => {};
+  const [, wanted = "", times = "1"] = /^(.*?)(?::(\d+))?$/.exec(armed)!;
+  let left = Number(times);
+  return (name) => {
+    if (name === wanted && --left === 0) kill(pid, "SIGKILL");
+  };
+}
