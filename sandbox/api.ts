@@ -12,6 +12,7 @@
  * Beside the handler a script may export:
  *   `rule`      which messages it is asked about; without one, all of them. The language is in docs/rules.md.
  *   `priority`  0 is asked first, 32767 last; 24575 without one.
+ *   `phase`     "session" (without one): before the client hears a reply; "queue": behind the 250, for slow work.
  *   `onFault`   what a fault of the script means: "defer" (without one), "proceed", "quarantine" or "refuse".
  *   `enabled`   false to keep the script without running it.
  *

@@ -8,13 +8,14 @@ export type ExportedName = readonly [name: string, type: string, value: string];
 /** Events a script can handle in this version. */
 export const handlerNames: readonly string[] = ["onArrival"];
 const faultActions: readonly string[] = ["defer", "proceed", "quarantine", "refuse"];
+const phases: readonly string[] = ["session", "queue"];
 const priorityMax = 32_767;
 const ruleLengthMax = 4_096;
 const exampleHandler = "export const onArrival = (mail) => { … }";
 
 /** @throws {ScriptFaultError} `script.exports` */
 export function checkExports(names: readonly ExportedName[]): ScriptExports {
-  const found: { rule?: string; priority?: number; onFault?: string; enabled?: boolean } = {};
+  const found: { rule?: string; priority?: number; phase?: string; onFault?: string; enabled?: boolean } = {};
   const handlers: string[] = [];
   for (const [name, type, value] of names) {
     switch (name) {
@@ -30,6 +31,13 @@ export function checkExports(names: readonly ExportedName[]): ScriptExports {
           );
         }
         found.priority = Number(value);
+        break;
+      case "phase":
+        if (type !== "string" || !phases.includes(value))
+          refuse(
+            `phase is "session" (before the reply) or "queue" (behind it), not ${type === "string" ? JSON.stringify(value.slice(0, 40)) : article(type)}`,
+          );
+        found.phase = value;
         break;
       case "onFault":
         if (type !== "string" || !faultActions.includes(value))

@@ -49,6 +49,7 @@ export interface ScriptExports {
   readonly handlers: readonly string[];
   readonly rule?: string;
   readonly priority?: number;
+  readonly phase?: string;
   readonly onFault?: string;
   readonly enabled?: boolean;
 }

@@ -127,11 +127,12 @@ export function checkSteps(given: readonly unknown[], tail: Buffer, request: Run
 function checkExportsFrame(given: unknown): ScriptExports {
   const exports = record(given, "exports");
   const handlers = list(exports["handlers"], 100, "handlers").map((name) => plain(name, 60, "handler"));
-  const { rule, priority, onFault, enabled } = exports;
+  const { rule, priority, phase, onFault, enabled } = exports;
   return {
     handlers,
     ...(rule === undefined ? {} : { rule: text(rule, 4_096, "rule") }),
     ...(priority === undefined ? {} : { priority: integer(priority, "priority") }),
+    ...(phase === undefined ? {} : { phase: plain(phase, 20, "phase") }),
     ...(onFault === undefined ? {} : { onFault: plain(onFault, 20, "onFault") }),
     ...(enabled === undefined ? {} : { enabled: enabled === true }),
   };

@@ -10,6 +10,7 @@ import type {
 import type { Config } from "./config/schema.ts";
 import { type Binding, priorityDefault } from "./events/binding.ts";
 import type { Dispatcher } from "./events/dispatcher.ts";
+import type { EventName } from "./events/event.ts";
 import { eventNames, isEventName } from "./events/event-table.ts";
 import { formatMailbox } from "./mail/mailbox.ts";
 import type { Metrics } from "./platform/metrics.ts";
@@ -43,7 +44,7 @@ export function createServerView(
       const missing = parts.missing?.() ?? [];
       return [
         ...eventNames.flatMap((event) => [
-          ...dispatcher.bindingsOf(event).map((binding) => bindingView(binding, dispatcher)),
+          ...boundTo(event, dispatcher).map((binding) => bindingView(binding, dispatcher)),
           ...missing.filter((binding) => binding.event === event),
         ]),
         ...missing.filter((binding) => !isEventName(binding.event)),
@@ -101,6 +102,12 @@ export function createServerView(
   };
 }
 
+/** All of an event's bindings; of onArrival those behind the reply too. */
+function boundTo(event: EventName, dispatcher: Dispatcher): readonly Binding[] {
+  const bound = dispatcher.bindingsOf(event);
+  return event === "onArrival" ? [...bound, ...dispatcher.bindingsOf("onArrival/queue")] : bound;
+}
+
 function scriptView(
   { name, live, broken }: ReturnType<ScriptRegistry["states"]>[number],
   dispatcher: Dispatcher,
@@ -109,7 +116,7 @@ function scriptView(
   const id = `${name}#${events[0] ?? "onArrival"}`;
   const health = dispatcher.healthOf(id);
   // As it is asked: an admin may have set something else than its exports say.
-  const bound = eventNames.flatMap((event) => dispatcher.bindingsOf(event)).find((binding) => binding.id === id);
+  const bound = eventNames.flatMap((event) => boundTo(event, dispatcher)).find((binding) => binding.id === id);
   const enabled = bound?.enabled ?? live?.exports.enabled ?? true;
   const state: ScriptState = !live
     ? "broken"

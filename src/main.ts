@@ -17,6 +17,7 @@ import type { LoadedConfig } from "./config/load.ts";
 import type { Binding } from "./events/binding.ts";
 import { Dispatcher } from "./events/dispatcher.ts";
 import { type Observation, traceOf } from "./events/observation.ts";
+import { eventOfId } from "./events/override.ts";
 import { Tracer } from "./events/trace.ts";
 import type { Listener } from "./inbound/listener.ts";
 import type { ArrivalResult } from "./inbound/reception.ts";
@@ -30,7 +31,7 @@ import { createServerView } from "./main-view.ts";
 import { createDelivery } from "./outbound/deliver.ts";
 import { type Clock, systemClock } from "./platform/clock.ts";
 import { describeThrown } from "./platform/fault.ts";
-import { createLog, type Log, silentLog } from "./platform/log.ts";
+import { createLog, type Log, type LogListener, silentLog, withListener } from "./platform/log.ts";
 import { LoopLag } from "./platform/loop-lag.ts";
 import { Metrics } from "./platform/metrics.ts";
 import { createResolver } from "./platform/resolver.ts";
@@ -92,7 +93,9 @@ async function start(
 ): Promise<RunningServer> {
   const { config, file } = loaded;
   const clock = options.clock ?? systemClock;
-  const log = options.log ?? createLog({ level: config.log.level });
+  // Before the dispatcher is there, nobody listens.
+  let tellLog: LogListener = () => {};
+  const log = withListener(options.log ?? createLog({ level: config.log.level }), (...line) => tellLog(...line));
   const startedAt = clock.now();
   await prepareFolders(config);
   const listenerOptions = await readListeners(config);
@@ -135,6 +138,12 @@ async function start(
       onRun: ({ script, fault, wallMs }) => metrics.countRun(script, fault === null ? "ok" : "fault", wallMs / 1_000),
     }),
   });
+
+  tellLog = (level, event, fields) => {
+    // What a sink says of the log is not said to it again: it would never end.
+    if (typeof fields.binding === "string" && eventOfId(fields.binding) === "onLog") return;
+    dispatcher.tell("onLog", { level, event, fields, at: clock.now() });
+  };
 
   const localDomains = new Set(config.domains.local);
   const relayDomains = new Set(config.domains.relay);

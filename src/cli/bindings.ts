@@ -89,9 +89,10 @@ export function formatTree(bindings: readonly BindingView[], out: Output, isWhol
 
 /** What does not fit in a column: the rule, what an admin set, why it is not asked, how it failed last. */
 function detailsOf(binding: BindingView, out: Output): string[] {
-  const { rule, reason, overridden, lastFault, kind } = binding;
+  const { rule, phase, reason, overridden, lastFault, kind } = binding;
   const lines: string[] = [];
   if (rule !== null) lines.push(`${out.paint("dim", "rule")} ${plain(rule)}`);
+  if (phase === "queue") lines.push(`${out.paint("dim", "phase")} queue: behind the reply`);
   if (overridden.length > 0)
     lines.push(
       out.paint("cyan", `set over it: ${overridden.map((field) => fieldNames[field] ?? plain(field)).join(", ")}`),

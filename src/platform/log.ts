@@ -16,6 +16,39 @@ export interface Log {
   with(fields: LogFields): Log;
 }
 
+/** Hears of lines of level warn and error as they are written. */
+export type LogListener = (level: "warn" | "error", event: string, fields: LogFields) => void;
+
+/** The same log; `listener` hears of its warnings and errors besides. What it throws is not heard of; lines it causes are not told to it again. */
+export function withListener(log: Log, listener: LogListener): Log {
+  let telling = false;
+  const hear = (level: "warn" | "error", event: string, fields: LogFields) => {
+    if (telling) return;
+    telling = true;
+    try {
+      listener(level, event, fields);
+    } catch {
+      // Who listens must not stop what is logged.
+    } finally {
+      telling = false;
+    }
+  };
+  const listened = (inner: Log, bound: LogFields): Log => ({
+    debug: (event, fields) => inner.debug(event, fields),
+    info: (event, fields) => inner.info(event, fields),
+    warn: (event, fields = {}) => {
+      inner.warn(event, fields);
+      hear("warn", event, { ...bound, ...fields });
+    },
+    error: (event, fields = {}) => {
+      inner.error(event, fields);
+      hear("error", event, { ...bound, ...fields });
+    },
+    with: (fields) => listened(inner.with(fields), { ...bound, ...fields }),
+  });
+  return listened(log, {});
+}
+
 /** A log that writes JSON lines to standard output, or to `destination`. */
 export function createLog(options: { readonly level: LogLevel; readonly destination?: DestinationStream }): Log {
   const logger = pino(

@@ -274,6 +274,7 @@ function bindingsOf({ name, live, broken }: Entry): Binding[] {
     enabled: exports.enabled ?? true,
     priority: exports.priority ?? priorityDefault,
     rule,
+    ...(exports.phase === "queue" && event === "onArrival" && { phase: exports.phase }),
     onFault: onFaults.find((policy): policy is OnFault => policy === exports.onFault) ?? "defer",
     target: { kind: "script", version },
   }));

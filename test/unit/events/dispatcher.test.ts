@@ -57,6 +57,31 @@ describe("ask", () => {
     expect(order).toEqual(["first", "native", "script", "server", "late"]);
   });
 
+  test("asks onArrival's two phases apart", () => {
+    const order: string[] = [];
+    const say = (word: string) => () => void order.push(word);
+    const { dispatcher } = createDispatcher();
+    dispatcher.replaceBindings([
+      createBinding("onArrival", say("behind the reply"), { phase: "queue", priority: 0 }),
+      createBinding("onArrival", say("before the reply")),
+      createBinding("onArrival", say("before it too"), { phase: "session" }),
+    ]);
+    const message = createMessage("A: b\n\n");
+    dispatcher.ask("onArrival", { message });
+    expect(order.splice(0)).toEqual(["before the reply", "before it too"]);
+    dispatcher.ask("onArrival", { message }, "queue");
+    expect(order).toEqual(["behind the reply"]);
+    expect(dispatcher.bindingsOf("onArrival")).toHaveLength(2);
+    expect(dispatcher.bindingsOf("onArrival/queue")).toHaveLength(1);
+  });
+
+  test("takes the phase queue for onArrival alone", () => {
+    const { dispatcher } = createDispatcher();
+    expect(() => dispatcher.replaceBindings([createBinding("onDsn", never, { phase: "queue" })])).toThrow(
+      "only onArrival has phases",
+    );
+  });
+
   test("stays synchronous while sinks are, and waits for one that is not", async () => {
     const { dispatcher } = createDispatcher();
     dispatcher.replaceBindings([createBinding("onArrival", () => proceed)]);

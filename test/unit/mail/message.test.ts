@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Header, splitMessage } from "../../../src/mail/header.ts";
 import { inlineBody, Message } from "../../../src/mail/message.ts";
+import { faultOf } from "../../support/fault-of.ts";
 
 function createMessage(text: string): Message {
   const { header, separator, body } = splitMessage(Buffer.from(text));
@@ -78,4 +79,25 @@ test("inlineBody gives its octets whole and in pieces", async () => {
   for await (const chunk of body.chunks()) chunks.push(chunk.toString());
   expect(chunks).toEqual(["abc"]);
   for await (const _chunk of inlineBody(Buffer.alloc(0)).chunks()) throw new Error("an empty body has no pieces");
+});
+
+describe("Message.revoke", () => {
+  const edits: readonly [string, (message: Message) => void][] = [
+    ["header", (message) => (message.header = Header.empty)],
+    ["body", (message) => (message.body = inlineBody(Buffer.from("x")))],
+    ["envelope", (message) => (message.envelope = { reversePath: null, recipients: [] })],
+    ["notes", (message) => (message.notes = { changed: true })],
+    ["separator", (message) => (message.separator = Buffer.alloc(0))],
+    ["state as a whole", (message) => message.restore(createMessage("Other: 1\n\nother").snapshot())],
+  ];
+  test.each(edits)("ends edits of the %s; what was there can be read and copied", (_what, edit) => {
+    const message = createMessage("A: b\n\nbody");
+    const before = message.snapshot();
+    message.revoke();
+    expect(faultOf(() => edit(message)).code).toBe("message.revoked");
+    expect(message.snapshot()).toEqual(before);
+    const copy = new Message(message);
+    edit(copy);
+    expect(copy.snapshot()).not.toEqual(before);
+  });
 });
