@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import { auditCustody, type CustodyEvidence, type Delivered } from "./custody.ts";
 
 describe("auditCustody", () => {
-  const accepted = { marker: "m1", id: "0000000000000001", users: ["ada"], bodyHash: "aa", bodyOctets: 10 };
-  const copy: Delivered = { marker: "m1", user: "ada", bodyHash: "aa", edited: true, writtenAt: 100 };
+  const accepted = { marker: "m1", id: "0000000000000001", places: ["ada"], bodyHash: "aa", bodyOctets: 10 };
+  const copy: Delivered = { marker: "m1", place: "ada", bodyHash: "aa", edited: true, writtenAt: 100 };
   const sound: CustodyEvidence = {
     journal: { accepted: [accepted], refused: [{ marker: "m2", reply: "550 no" }], inDoubt: ["m3"] },
     delivered: [copy],
@@ -18,7 +18,7 @@ describe("auditCustody", () => {
     ["neither delivered nor queued is a loss", { delivered: [] }, /neither delivered nor queued/],
     [
       "delivered to another mailbox is a loss",
-      { delivered: [{ ...copy, user: "grace" }] },
+      { delivered: [{ ...copy, place: "grace" }] },
       /neither delivered nor queued/,
     ],
     ["another body is a loss", { delivered: [{ ...copy, bodyHash: "bb" }] }, /the body differs/],

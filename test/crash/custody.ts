@@ -1,16 +1,16 @@
 /**
  * The audit behind RELIABILITY P1 and P2: what clients were told, held against what lies in the Maildirs and in the queue.
- * Works on folders and lists alone; it starts nothing.
+ * Works on lists alone.
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { type Accepted, hashBody, type Journal } from "./load.ts";
+import type { Accepted, Journal } from "./load.ts";
 
-/** One message of the load, as it lies in a Maildir. */
+/** One message of the load, as it was found. */
 export interface Delivered {
   readonly marker: string;
-  readonly user: string;
-  readonly bodyHash: string;
+  /** The mailbox, or where else it is; see places.ts. */
+  readonly place: string;
+  /** null where only its header is there, as in a report. */
+  readonly bodyHash: string | null;
   /** Whether the script's edits are in it. */
   readonly edited: boolean;
   /** Milliseconds since the Unix epoch. */
@@ -44,20 +44,28 @@ export interface CustodyEvidence {
   readonly delivered: readonly Delivered[];
   readonly queuedIds: ReadonlySet<string>;
   readonly kills: readonly KillWindow[];
+  /** Whether `editingScript` ran over every message. Default true. */
+  readonly isEdited?: boolean;
 }
 
 /** Holds what clients were told against what is there. */
-export function auditCustody({ journal, delivered, queuedIds, kills }: CustodyEvidence): CustodyReport {
+export function auditCustody({
+  journal,
+  delivered,
+  queuedIds,
+  kills,
+  isEdited = true,
+}: CustodyEvidence): CustodyReport {
   const violations: string[] = [];
   const copies = new Map<string, Delivered[]>();
   const markers = new Set<string>();
   for (const one of delivered) {
-    const key = `${one.marker} ${one.user}`;
+    const key = `${one.marker} ${one.place}`;
     copies.set(key, [...(copies.get(key) ?? []), one]);
     markers.add(one.marker);
   }
 
-  for (const message of journal.accepted) violations.push(...auditAccepted(message, copies, queuedIds));
+  for (const message of journal.accepted) violations.push(...auditAccepted(message, copies, { queuedIds, isEdited }));
   for (const { marker, reply } of journal.refused) {
     if (markers.has(marker)) violations.push(`${marker}: delivered although it was answered ${reply}`);
   }
@@ -87,46 +95,25 @@ export function auditCustody({ journal, delivered, queuedIds, kills }: CustodyEv
   };
 }
 
-/** Every message of the load below `mail/`, of all mailboxes of a domain. */
-export function readDelivered(mailFolder: string): Delivered[] {
-  const delivered: Delivered[] = [];
-  for (const user of readdirSync(mailFolder)) {
-    const folder = join(mailFolder, user, "new");
-    for (const name of readdirSync(folder)) {
-      const file = join(folder, name);
-      delivered.push({ user, writtenAt: statSync(file).mtimeMs, ...readMarks(readFileSync(file)) });
-    }
-  }
-  return delivered;
-}
-
 function auditAccepted(
   message: Accepted,
   copies: ReadonlyMap<string, readonly Delivered[]>,
-  queuedIds: ReadonlySet<string>,
+  { queuedIds, isEdited }: Required<Pick<CustodyEvidence, "queuedIds" | "isEdited">>,
 ): string[] {
   const violations: string[] = [];
-  for (const user of message.users) {
-    const found = copies.get(`${message.marker} ${user}`);
+  for (const place of message.places) {
+    const found = copies.get(`${message.marker} ${place}`);
     if (found === undefined) {
       if (!queuedIds.has(message.id))
-        violations.push(`${message.marker} (${message.id}) for ${user}: answered 250, neither delivered nor queued`);
+        violations.push(`${message.marker} (${message.id}) for ${place}: answered 250, neither delivered nor queued`);
       continue;
     }
     for (const copy of found) {
-      if (copy.bodyHash !== message.bodyHash)
-        violations.push(`${message.marker} (${message.id}) for ${user}: the body differs from what was sent`);
-      if (!copy.edited)
-        violations.push(`${message.marker} (${message.id}) for ${user}: delivered without the script's edits`);
+      if (copy.bodyHash !== null && copy.bodyHash !== message.bodyHash)
+        violations.push(`${message.marker} (${message.id}) for ${place}: the body differs from what was sent`);
+      if (isEdited && !copy.edited)
+        violations.push(`${message.marker} (${message.id}) for ${place}: delivered without the script's edits`);
     }
   }
   return violations;
-}
-
-function readMarks(octets: Buffer): Pick<Delivered, "marker" | "bodyHash" | "edited"> {
-  const end = octets.indexOf("\r\n\r\n");
-  const header = octets.subarray(0, end < 0 ? octets.length : end).toString("latin1");
-  const marker = /^X-Marker: (.*)\r?$/m.exec(header)?.[1] ?? "none";
-  const edited = new RegExp(`^X-Edited: ${marker}\\r?$`, "m").test(header) && /^Subject: \[seen\] /m.test(header);
-  return { marker, edited, bodyHash: end < 0 ? "no body" : hashBody(octets.subarray(end + 4)) };
 }

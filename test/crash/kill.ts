@@ -1,14 +1,14 @@
 /**
- * Kills the server again and again with SIGKILL while several sessions send, starts it each time, and audits what became of every message.
- * `node test/crash/kill.ts [KILLS [SEED]]` runs it alone and prints the counts.
+ * Kills a server again and again with SIGKILL while several sessions send, starts it each time, and audits what became of every message.
+ * `node test/crash/kill.ts [KILLS [SEED [onarrival|postfix|exim]…]]` runs it alone and prints the counts, side by side where several are named.
  */
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Site } from "../support/site.ts";
-import { auditCustody, type CustodyReport, type KillWindow, readDelivered } from "./custody.ts";
-import { createRandom, editingScript, Load } from "./load.ts";
+import { auditCustody, type CustodyReport, type KillWindow } from "./custody.ts";
+import { createRandom, Load } from "./load.ts";
+import { startExim, startOurs, startPostfix, type Victim } from "./victim.ts";
 
 export interface KillRun {
+  readonly name: string;
   readonly report: CustodyReport;
   readonly kills: number;
   /** Of these, while the server was starting and recovering. */
@@ -18,27 +18,33 @@ export interface KillRun {
   readonly seconds: number;
 }
 
+/** The servers by name. */
+const starters = { onarrival: startOurs, postfix: startPostfix, exim: startExim } as const;
+
 export async function runKills({
   kills,
   seed,
   sessions = 6,
+  start = startOurs,
 }: {
   readonly kills: number;
   readonly seed: number;
   readonly sessions?: number;
+  readonly start?: () => Promise<Victim>;
 }): Promise<KillRun> {
   const began = performance.now();
   const random = createRandom(seed);
   const windows: KillWindow[] = [];
   const startsMs: number[] = [];
   let killsWhileStarting = 0;
-  const site = await Site.start({ scripts: { "edit.ts": editingScript } });
-  const load = new Load({ port: site.smtpPort, sessions, seed });
+  const victim = await start();
+  const { name, smtpPort, addressees, idPattern, isEdited } = victim;
+  const load = new Load({ port: smtpPort, sessions, seed, addressees, idPattern, asksForRefusals: isEdited });
   try {
     load.start();
     const killNow = async (): Promise<void> => {
       const from = Date.now() - 1;
-      await site.kill9();
+      await victim.kill9();
       windows.push({ from, to: Date.now() + 1 });
     };
     while (windows.length < kills) {
@@ -50,27 +56,23 @@ export async function runKills({
       await killNow();
       if (windows.length % 10 === 5 && windows.length < kills) {
         // Recovery must bear a kill too: this start is cut off somewhere on its way.
-        const start = site.up().catch(() => {});
+        const cut = victim.up().catch(() => {});
         await sleep(50 + random() * 500);
         await killNow();
-        await start;
+        await cut;
         killsWhileStarting++;
       }
       const startBegan = performance.now();
-      await site.up();
+      await victim.up();
       startsMs.push(performance.now() - startBegan);
     }
     await load.stop();
-    await site.drained();
-    const queuedIds = new Set(await site.queuedIds());
-    const report = auditCustody({
-      journal: load.journal,
-      delivered: readDelivered(join(site.dataFolder, "mail/example.test")),
-      queuedIds,
-      kills: windows,
-    });
+    const queuedIds = await victim.settle();
+    const delivered = victim.delivered();
+    const report = auditCustody({ journal: load.journal, delivered, queuedIds, kills: windows, isEdited });
     startsMs.sort((one, other) => one - other);
     return {
+      name,
       report,
       kills: windows.length,
       killsWhileStarting,
@@ -80,12 +82,13 @@ export async function runKills({
     };
   } finally {
     await load.stop();
-    await site.remove();
+    await victim.remove();
   }
 }
 
 /** The counts as lines for people. */
 export function formatKillRun({
+  name,
   report,
   kills,
   killsWhileStarting,
@@ -94,7 +97,7 @@ export function formatKillRun({
   seconds,
 }: KillRun): string {
   return [
-    `${kills} kills -9 under load in ${seconds} s (${killsWhileStarting} of them while the server was starting); start to ready: median ${startMsMedian} ms, longest ${startMsMax} ms`,
+    `${name}: ${kills} kills -9 under load in ${seconds} s (${killsWhileStarting} of them while the server was starting); start to ready: median ${startMsMedian} ms, longest ${startMsMax} ms`,
     `answered 250: ${report.accepted} (bodies above 256 KiB: ${report.largeBodies}) · answered 4yz or 5yz: ${report.refused} · without an answer: ${report.inDoubt} (delivered after all: ${report.inDoubtDelivered})`,
     `deliveries found: ${report.deliveries} · still queued: ${report.queued} · duplicates from kill windows: ${report.duplicates}`,
     report.violations.length === 0
@@ -104,10 +107,16 @@ export function formatKillRun({
 }
 
 if (import.meta.main) {
-  const run = await runKills({
-    kills: Number(process.argv[2] ?? 50),
-    seed: Number(process.argv[3] ?? Date.now() % 1_000_000),
-  });
-  process.stdout.write(`${formatKillRun(run)}\n`);
-  process.exitCode = run.report.violations.length === 0 ? 0 : 1;
+  const [kills = "50", seed = String(Date.now() % 1_000_000), ...names] = process.argv.slice(2);
+  for (const name of names.length > 0 ? names : ["onarrival"]) {
+    if (!Object.hasOwn(starters, name))
+      throw new Error(`There is no server ${name}: expected ${Object.keys(starters).join(", ")}`);
+    const run = await runKills({
+      kills: Number(kills),
+      seed: Number(seed),
+      start: starters[name as keyof typeof starters],
+    });
+    process.stdout.write(`${formatKillRun(run)}\n\n`);
+    if (run.report.violations.length > 0) process.exitCode = 1;
+  }
 }

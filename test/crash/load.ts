@@ -11,7 +11,8 @@ export interface Accepted {
   readonly marker: string;
   /** From the server's words: `queued as <id>`. */
   readonly id: string;
-  readonly users: readonly string[];
+  /** Where a copy each has to end; see places.ts. */
+  readonly places: readonly string[];
   readonly bodyHash: string;
   readonly bodyOctets: number;
 }
@@ -38,6 +39,20 @@ export const onArrival: ArrivalHandler = (mail) => {
 };
 `;
 
+/** Somebody the load writes to, and where that ends. */
+export interface Addressee {
+  readonly to: readonly string[];
+  readonly places: readonly string[];
+}
+
+/** The mailboxes of a local domain: one of them, or now and then two. */
+export function mailboxesOf(domain: string): readonly Addressee[] {
+  const one = (user: string): Addressee => ({ to: [`${user}@${domain}`], places: [user] });
+  const users = ["ada", "grace", "alan", "edsger"];
+  const two: Addressee = { to: [`ada@${domain}`, `grace@${domain}`], places: ["ada", "grace"] };
+  return [...users.map(one), two];
+}
+
 export interface LoadOptions {
   readonly port: number;
   readonly sessions: number;
@@ -45,7 +60,19 @@ export interface LoadOptions {
   readonly seed: number;
   /** Ends by itself after so many messages; without it `stop` ends it. */
   readonly messagesMax?: number;
+  /** Each as likely as the others. Default: the mailboxes of example.test. */
+  readonly addressees?: readonly Addressee[];
+  /** Default sender@example.org. */
+  readonly from?: string;
+  /** Finds the id in the words of the 250. Default: ours. */
+  readonly idPattern?: RegExp;
+  /** Whether some messages ask to be refused or deferred, as `editingScript` does. Default true. */
+  readonly asksForRefusals?: boolean;
+  /** Pause of a session between two messages. Default none. */
+  readonly pauseMs?: number;
 }
+
+const ourId = /queued as ([0-9A-Z]{16})$/;
 
 export class Load {
   readonly journal: Journal = { accepted: [], refused: [], inDoubt: [] };
@@ -84,7 +111,10 @@ export class Load {
       let client: SmtpClient | undefined;
       try {
         client = await SmtpClient.connect(this.#options.port);
-        while (!this.#over()) await this.#sendOne(client);
+        while (!this.#over()) {
+          await this.#sendOne(client);
+          if (this.#options.pauseMs) await sleep(this.#options.pauseMs);
+        }
         await client.quit();
       } catch {
         // The server went away: that is what the test is about.
@@ -95,12 +125,12 @@ export class Load {
   }
 
   async #sendOne(client: SmtpClient): Promise<void> {
-    const message = composeMessage(`m${this.#options.seed}-${this.#count++}`, this.#random);
+    const message = composeMessage(`m${this.#options.seed}-${this.#count++}`, this.#random, this.#options);
     let sent = false;
     try {
       const reply = await client.send(message.submission, () => (sent = true));
       if (reply.code === 250) {
-        const id = /queued as ([0-9A-Z]{16})$/.exec(reply.text)?.[1];
+        const id = (this.#options.idPattern ?? ourId).exec(reply.text)?.[1];
         if (id === undefined) throw new Error(`Cannot read the id in the reply: ${reply.text}`);
         this.journal.accepted.push({ ...message, id });
       } else {
@@ -113,20 +143,22 @@ export class Load {
   }
 }
 
-/** Header and body of one message; a few are large, for several recipients, or ask to be refused. */
-function composeMessage(
+/** Header and body of one message; a few are large, or ask to be refused. */
+export function composeMessage(
   marker: string,
   random: () => number,
+  options: Pick<LoadOptions, "addressees" | "from" | "asksForRefusals">,
 ): Omit<Accepted, "id"> & { readonly submission: Submission } {
+  const { addressees = mailboxesOf("example.test"), from = "sender@example.org", asksForRefusals = true } = options;
   const kind = random();
-  const wish = kind < 0.02 ? "refuse " : kind < 0.04 ? "defer " : "";
-  const users = random() < 0.2 ? ["ada", "grace"] : [["ada", "grace", "alan", "edsger"][Math.floor(random() * 4)]!];
+  const wish = !asksForRefusals ? "" : kind < 0.02 ? "refuse " : kind < 0.04 ? "defer " : "";
+  const { to, places } = addressees[Math.floor(random() * addressees.length)]!;
   const bodyOctets =
     random() < 0.06 ? largeBodyOctets + Math.floor(random() * 200_000) : 200 + Math.floor(random() * 6_000);
   const body = Buffer.from(`${marker}\r\n${filler.slice(0, bodyOctets).trimEnd()}\r\n`);
   const header = [
-    "From: Sender <sender@example.org>",
-    `To: ${users.map((user) => `${user}@example.test`).join(", ")}`,
+    `From: Sender <${from}>`,
+    `To: ${to.join(", ")}`,
     `Subject: ${wish}${marker}`,
     `Message-ID: <${marker}@client.example>`,
     `X-Marker: ${marker}`,
@@ -134,12 +166,12 @@ function composeMessage(
   ];
   return {
     marker,
-    users,
+    places,
     bodyHash: hashBody(body),
     bodyOctets: body.length,
     submission: {
-      from: "sender@example.org",
-      to: users.map((user) => `${user}@example.test`),
+      from,
+      to,
       data: Buffer.concat([Buffer.from(`${header.join("\r\n")}\r\n\r\n`), body]),
     },
   };

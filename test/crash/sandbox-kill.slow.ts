@@ -1,8 +1,9 @@
 /** RELIABILITY P8: the sandbox process may die at any moment; no client notices, no message goes by unedited unless `onFault` says so. */
 import { expect, test } from "vitest";
 import { processesBelow, Site, waitFor } from "../support/site.ts";
-import { auditCustody, readDelivered } from "./custody.ts";
+import { auditCustody } from "./custody.ts";
 import { editingScript, Load } from "./load.ts";
+import { readMaildirs } from "./places.ts";
 
 test("the server answers 250 and edits every message while its sandbox processes are killed under load", {
   timeout: 120_000,
@@ -30,7 +31,7 @@ test("the server answers 250 and edits every message while its sandbox processes
     await site.drained();
 
     const { refused, inDoubt } = load.journal;
-    const delivered = readDelivered(`${site.dataFolder}/mail/example.test`);
+    const delivered = readMaildirs(`${site.dataFolder}/mail/example.test`);
     const unedited = new Set(delivered.filter((one) => !one.edited).map((one) => one.marker));
     const faults = site.log().filter((line) => line.event === "script.failed" && line.code === "script.died").length;
     process.stdout.write(

@@ -30,6 +30,7 @@ const tools = {
     unpacked: true,
   },
   msmtp: { names: ["msmtp"], install: "msmtp" },
+  postqueue: { names: ["/usr/sbin/postqueue"], install: "postfix", asRoot: true },
   postconf: { names: ["postconf"], install: "postfix" },
   strace: { names: ["strace"], install: "strace" },
   curl: { names: ["curl"], install: "curl" },

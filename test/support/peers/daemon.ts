@@ -70,6 +70,12 @@ export class Daemon {
     await this.#exited;
   }
 
+  /** SIGKILL to it and to all it started. */
+  async kill9(): Promise<void> {
+    this.endGroup();
+    await this.#exited;
+  }
+
   endGroup(): void {
     try {
       process.kill(-this.#child.pid!, "SIGKILL");

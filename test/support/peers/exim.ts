@@ -16,8 +16,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { freePorts } from "../free-ports.ts";
+import { runProgram } from "../site.ts";
 import { requireTool } from "../tools.ts";
 import { Daemon } from "./daemon.ts";
 import { findIds, findMail, findMailWhere } from "./sample-mail.ts";
@@ -41,12 +43,12 @@ type EximPort = "clear" | "starttls" | "implicit" | "users";
 export class Exim {
   readonly folder: string;
   readonly ports: Readonly<Record<EximPort, number>>;
-  readonly #daemon: Daemon;
+  #daemon: Daemon;
 
-  private constructor(folder: string, ports: Readonly<Record<EximPort, number>>, daemon: Daemon) {
+  private constructor(folder: string, ports: Readonly<Record<EximPort, number>>) {
     this.folder = folder;
     this.ports = ports;
-    this.#daemon = daemon;
+    this.#daemon = this.#run();
   }
 
   static async start(options: EximOptions): Promise<Exim> {
@@ -70,19 +72,46 @@ export class Exim {
       chownSync(join(folder, "tls", name), uid, 0);
     }
     writeFileSync(join(folder, "exim.conf"), configuration(folder, ports, options));
-    const daemon = new Daemon([join(folder, "exim4"), "-C", join(folder, "exim.conf"), "-bdf", "-q1m"], {
-      logFile: join(folder, "daemon.log"),
-      cwd: folder,
-    });
-    const exim = new Exim(folder, ports, daemon);
+    const exim = new Exim(folder, ports);
     try {
-      await daemon.listensOn(Object.values(ports));
+      await exim.#daemon.listensOn(Object.values(ports));
       return exim;
     } catch (error) {
       const words = exim.log();
       await exim.remove();
       throw new Error(`${(error as Error).message}\n${words}`, { cause: error });
     }
+  }
+
+  #run(): Daemon {
+    return new Daemon([join(this.folder, "exim4"), "-C", join(this.folder, "exim.conf"), "-bdf", "-q1m"], {
+      logFile: join(this.folder, "daemon.log"),
+      cwd: this.folder,
+    });
+  }
+
+  /** SIGKILL to every process of it. */
+  async kill9(): Promise<void> {
+    await this.#daemon.kill9();
+  }
+
+  /** Starts it again on the spool as it is. */
+  async up(): Promise<void> {
+    this.#daemon = this.#run();
+    await this.#daemon.listensOn(Object.values(this.ports));
+  }
+
+  /** Runs the queue until nothing new is delivered any more. Gives the ids of what is left in it. */
+  async settle(): Promise<ReadonlySet<string>> {
+    const exim = [join(this.folder, "exim4"), "-C", join(this.folder, "exim.conf")] as const;
+    // A message of which only one half is there was never promised.
+    const queued = () =>
+      globSync(join(this.folder, "spool/input/**/*-H")).filter((file) => existsSync(file.replace(/-H$/, "-D")));
+    for (let i = 0; i < 30 && queued().length > 0; i++) {
+      await runProgram(exim[0], [...exim.slice(1), "-qff"]);
+      await sleep(200);
+    }
+    return new Set(queued().map((file) => basename(file, "-H")));
   }
 
   /** The message it took into its Maildir, line ends as CRLF. */

@@ -12,10 +12,12 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { freePorts } from "../free-ports.ts";
 import { type Finished, runProgram } from "../site.ts";
 import { requireTool } from "../tools.ts";
@@ -54,12 +56,12 @@ export type PostfixService = keyof typeof services;
 export class Postfix {
   readonly folder: string;
   readonly ports: Readonly<Record<PostfixService, number>>;
-  readonly #daemon: Daemon;
+  #daemon: Daemon;
 
-  private constructor(folder: string, ports: Readonly<Record<PostfixService, number>>, daemon: Daemon) {
+  private constructor(folder: string, ports: Readonly<Record<PostfixService, number>>) {
     this.folder = folder;
     this.ports = ports;
-    this.#daemon = daemon;
+    this.#daemon = this.#run();
   }
 
   static async start(
@@ -73,19 +75,46 @@ export class Postfix {
     const ports = Object.fromEntries(names.map((name, i) => [name, free[i]!])) as Record<PostfixService, number>;
     writeInstance(folder, { ports, routes });
     await addUsers(folder, users);
-    const daemon = new Daemon([requireTool("postfix-master"), "-c", join(folder, "config"), "-d"], {
-      logFile: join(folder, "master.log"),
-      cwd: folder,
-    });
-    const postfix = new Postfix(folder, ports, daemon);
+    const postfix = new Postfix(folder, ports);
     try {
-      await daemon.listensOn([ports.clear]);
+      await postfix.#daemon.listensOn([ports.clear]);
       return postfix;
     } catch (error) {
       const words = postfix.log();
       await postfix.remove();
       throw new Error(`${(error as Error).message}\n${words}`, { cause: error });
     }
+  }
+
+  #run(): Daemon {
+    return new Daemon([requireTool("postfix-master"), "-c", join(this.folder, "config"), "-d"], {
+      logFile: join(this.folder, "master.log"),
+      cwd: this.folder,
+    });
+  }
+
+  /** SIGKILL to every process of it. */
+  async kill9(): Promise<void> {
+    await this.#daemon.kill9();
+  }
+
+  /** Starts it again on the queue as it is. */
+  async up(): Promise<void> {
+    this.#daemon = this.#run();
+    await this.#daemon.listensOn([this.ports.clear]);
+  }
+
+  /** Waits until nothing new is delivered any more. Gives the ids of what is left in the queue. */
+  async settle(): Promise<ReadonlySet<string>> {
+    // A killed cleanup leaves what nobody was promised in incoming/, without the mode that makes it a message.
+    const queued = () =>
+      globSync(join(this.folder, "queue/{incoming,active,deferred,hold}/**/*")).filter((file) => {
+        const stats = statSync(file);
+        return stats.isFile() && (stats.mode & 0o100) !== 0;
+      });
+    await runProgram(requireTool("postqueue"), ["-c", join(this.folder, "config"), "-f"]).catch(() => {});
+    for (let i = 0; i < 300 && queued().length > 0; i++) await sleep(100);
+    return new Set(queued().map((file) => basename(file)));
   }
 
   /** sendmail(1) with these arguments; Postfix makes what it passes on from lines that end as they do here. */
