@@ -119,6 +119,46 @@ export interface Session {
   readonly user: string | null;
   /** Such as "TLSv1.3", or null for a connection in the clear. */
   readonly tls: string | null;
+  /** What SPF, DKIM, DMARC and ARC said; null where the message was not checked: a user's, one from your own network, one in `onarrival test`. */
+  readonly auth: AuthResults | null;
+}
+
+/** Results in the words of RFC 8601. "temperror" is for now: DNS did not answer, or there was no time. A failure stops nothing: what it means is yours to say. */
+export interface AuthResults {
+  readonly spf: {
+    readonly result: "pass" | "fail" | "softfail" | "neutral" | "none" | "temperror" | "permerror";
+    /** Whose policy was asked. */
+    readonly domain: string;
+    /** "helo" for the null reverse-path. */
+    readonly identity: "mailfrom" | "helo";
+  };
+  /** One for each signature, from the top; empty where there is none. */
+  readonly dkim: readonly {
+    readonly result: "pass" | "fail" | "neutral" | "policy" | "none" | "temperror" | "permerror";
+    /** Who signed. */
+    readonly domain: string;
+    readonly selector: string;
+    /** Whether it speaks for the domain of the From field. */
+    readonly aligned: boolean;
+    readonly reason: string;
+  }[];
+  readonly dmarc: {
+    /** "permerror" where the From field names no domain, or several. */
+    readonly result: "pass" | "fail" | "none" | "temperror" | "permerror";
+    /** Domain of the From field. */
+    readonly domain: string;
+    /** What that domain asks for in mail that fails. */
+    readonly policy: "none" | "quarantine" | "reject" | null;
+    /** What passed and speaks for that domain. */
+    readonly alignedBy: readonly ("spf" | "dkim")[];
+  };
+  readonly arc: {
+    readonly result: "pass" | "fail" | "none" | "temperror";
+    /** Domains that sealed it, the first one first. */
+    readonly sealers: readonly string[];
+  };
+  /** The client's name in DNS, only where it leads back to its address. */
+  readonly iprev: { readonly result: "pass" | "fail" | "temperror" | "permerror"; readonly host: string | null };
 }
 
 /** Who sent the message and who gets it, whatever its header says. */

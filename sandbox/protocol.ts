@@ -2,6 +2,7 @@
  * The border: everything that crosses between the server and a sandbox process, as types. Plain data only: it is framed as JSON with a
  * binary tail (frame.ts). The server trusts nothing that comes from the other side: validate.ts checks every message before it is used.
  */
+import type { AuthResults } from "./api.ts";
 
 /** What a script may use in one run. */
 export interface ScriptLimits {
@@ -97,6 +98,7 @@ export interface SessionInput {
   readonly helo: string;
   readonly user: string | null;
   readonly tls: string | null;
+  readonly auth: AuthResults | null;
 }
 
 /** A message without its body, as it goes in. */

@@ -2,16 +2,15 @@
 import { access, constants, lstat, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { LoadedConfig } from "./config/load.ts";
-import type { CertificateConfig, Config, ListenerConfig } from "./config/schema.ts";
-import { type Binding, priorityDefault } from "./events/binding.ts";
+import type { Config, ListenerConfig } from "./config/schema.ts";
 import { compileNetworks } from "./events/network.ts";
-import type { Certificate, ListenerOptions } from "./inbound/listener.ts";
+import { Certificates } from "./inbound/certificates.ts";
+import type { ListenerOptions } from "./inbound/listener.ts";
 import type { Smarthost } from "./outbound/next-hop.ts";
+import type { Clock } from "./platform/clock.ts";
 import { makeFolderDurably } from "./platform/durable-folder.ts";
 import { describeThrown, Fault } from "./platform/fault.ts";
-import { serverBindings } from "./sinks/load-sinks.ts";
-import { loopGuard } from "./sinks/loop-guard.ts";
-import { type RelayControlOptions, relayControl } from "./sinks/relay-control.ts";
+import type { Log } from "./platform/log.ts";
 
 /** @throws {Fault} `data.unusable` */
 export async function prepareFolders({ data, delivery, scripts }: Config): Promise<void> {
@@ -47,28 +46,53 @@ export async function checkScriptsFolder({ scripts }: Pick<Config, "scripts">): 
     throw new Fault("data.unusable", `Cannot use the scripts folder ${scripts.folder}: it is not a folder`);
 }
 
-/** The server's own handling, in its place among the sinks. */
-export function ownBindings(domains: RelayControlOptions): Binding[] {
-  return serverBindings(
-    [
-      { sink: relayControl(domains), events: ["onRcptTo"] },
-      { sink: loopGuard(), events: ["onArrival"] },
-    ],
-    priorityDefault,
-  );
-}
-
 /** Where relative paths of the site begin: the folder of its configuration, or where the command was called. */
 export function siteFolder({ file }: Pick<LoadedConfig, "file">): string {
   return file === null ? process.cwd() : dirname(file);
 }
 
-/** A listener as the configuration has it, with the files it names. @throws {Fault} `config.unreadable` */
-export async function readListener(
+/** Listeners with the certificates that are renewed under them. */
+export interface ReadListeners {
+  /** In the order of the configuration. */
+  readonly options: readonly ListenerOptions[];
+  /** Looks for renewed certificates now. */
+  reload(): Promise<void>;
+  close(): void;
+}
+
+/** All of them. @throws {Fault} `config.unreadable` */
+export async function readListeners(
+  { listeners, hostname }: Pick<Config, "listeners" | "hostname">,
+  ports: { readonly clock: Clock; readonly log: Log },
+): Promise<ReadListeners> {
+  const opened: Certificates[] = [];
+  const close = () => {
+    for (const certificates of opened) certificates.close();
+  };
+  try {
+    const options: ListenerOptions[] = [];
+    for (const listener of listeners) options.push(await readListener(listener, hostname, { ...ports, opened }));
+    return {
+      options,
+      async reload() {
+        await Promise.all(opened.map((certificates) => certificates.reload()));
+      },
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+async function readListener(
   { tls, trusted, engine: _engine, ...listener }: ListenerConfig,
   hostname: string,
+  { clock, log, opened }: { readonly clock: Clock; readonly log: Log; readonly opened: Certificates[] },
 ): Promise<ListenerOptions> {
-  const option = `tls of listener ${listener.name}`;
+  const certificates =
+    tls && (await Certificates.open({ files: [tls, ...tls.more], listener: listener.name, clock, log }));
+  if (certificates) opened.push(certificates);
   return {
     ...listener,
     hostname,
@@ -77,24 +101,16 @@ export async function readListener(
       xclient: compileNetworks(trusted.xclient),
       xforward: compileNetworks(trusted.xforward),
     },
-    ...(tls && {
-      tls: {
-        mode: tls.mode,
-        askCertificate: tls.askCertificate,
-        ...(await readCertificate(tls, option)),
-        more: await Promise.all(tls.more.map((one) => readCertificate(one, option))),
-      },
-    }),
+    ...(tls &&
+      certificates && {
+        tls: {
+          mode: tls.mode,
+          askCertificate: tls.askCertificate,
+          ...certificates.present,
+          renewals: certificates,
+        },
+      }),
   };
-}
-
-/** All of them. @throws {Fault} `config.unreadable` */
-export async function readListeners({ listeners, hostname }: Config): Promise<readonly ListenerOptions[]> {
-  return await Promise.all(listeners.map((listener) => readListener(listener, hostname)));
-}
-
-async function readCertificate({ cert, key }: CertificateConfig, option: string): Promise<Certificate> {
-  return { cert: await readNamedFile(cert, `cert, ${option}`), key: await readNamedFile(key, `key, ${option}`) };
 }
 
 /** @throws {Fault} `config.unreadable` */
@@ -102,14 +118,14 @@ export async function readSmarthost({ delivery }: Config): Promise<Smarthost | n
   if (!delivery.smarthost) return null;
   const { passwordFile, user, ...smarthost } = delivery.smarthost;
   if (user === undefined || passwordFile === undefined) return smarthost;
-  const text = (await readNamedFile(passwordFile, "delivery.smarthost.password_file")).toString("utf8");
-  const [password = ""] = text.split(/\r?\n/);
-  if (password === "")
-    throw new Fault(
-      "config.unreadable",
-      `Cannot use ${passwordFile} (delivery.smarthost.password_file): its first line is empty`,
-    );
-  return { ...smarthost, user, password };
+  return { ...smarthost, user, password: await readFirstLine(passwordFile, "delivery.smarthost.password_file") };
+}
+
+/** A secret: the first line of a file. @throws {Fault} `config.unreadable` */
+export async function readFirstLine(path: string, option: string): Promise<string> {
+  const [line = ""] = (await readNamedFile(path, option)).toString("utf8").split(/\r?\n/);
+  if (line === "") throw new Fault("config.unreadable", `Cannot use ${path} (${option}): its first line is empty`);
+  return line;
 }
 
 /** @throws {Fault} `config.unreadable` */

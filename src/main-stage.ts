@@ -10,8 +10,10 @@ import { BindingFile } from "./config/binding-file.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import { type Binding, compareBindings } from "./events/binding.ts";
 import { freshHealth } from "./events/health.ts";
+import { proceed } from "./events/verdict.ts";
 import { createBindingControl } from "./main-bindings.ts";
-import { ownBindings, readListeners, siteFolder } from "./main-files.ts";
+import { readListeners, siteFolder } from "./main-files.ts";
+import { OwnHandling } from "./main-own.ts";
 import type { Stage } from "./main-rehearsal.ts";
 import { systemClock } from "./platform/clock.ts";
 import { silentLog } from "./platform/log.ts";
@@ -29,7 +31,11 @@ export interface OpenStage {
 export async function openStage(loaded: LoadedConfig): Promise<OpenStage> {
   const { config } = loaded;
   const limits: ScriptLimits = { ...defaultLimits, ...config.scripts.limits };
-  const listeners = await readListeners(config);
+  const { options: listeners, close: closeListeners } = await readListeners(config, {
+    clock: systemClock,
+    log: silentLog,
+  });
+  closeListeners();
   const sandbox = await Sandbox.start({ processes: 1, limits, rssMiBMax: config.scripts.rssMiBMax });
   const closeSandbox = async () => {
     await sandbox.close();
@@ -58,6 +64,9 @@ export async function openStage(loaded: LoadedConfig): Promise<OpenStage> {
   }
 }
 
+/** A rehearsal brings its own dispatcher. */
+const nobody = { ask: () => proceed, bindingsOf: () => [] };
+
 export interface BoundSite {
   /** Everything that is bound, in the order it is asked. */
   readonly bindings: readonly Binding[];
@@ -70,13 +79,14 @@ export async function bindSite(loaded: LoadedConfig, sandbox: Sandbox, limits: S
   const clock = systemClock;
   const configFolder = siteFolder(loaded);
   const resolver = createResolver({ clock });
+  const own = await OwnHandling.open({ config, events: nobody, clock, log: silentLog });
   const loader = new SinkLoader({ clock, log: silentLog, resolver, folder: null, configFolder });
   let bindings: readonly Binding[] = [];
   let scripts: readonly Binding[] = [];
   const control = createBindingControl({
     file: new BindingFile(config.data),
     loader,
-    own: ownBindings({ localDomains: new Set(config.domains.local), relayDomains: new Set(config.domains.relay) }),
+    own: own.bindings,
     scripts: () => scripts,
     dispatcher: {
       replaceBindings(bound, released) {
@@ -103,6 +113,7 @@ export async function bindSite(loaded: LoadedConfig, sandbox: Sandbox, limits: S
     await registry.stop();
     for (const { live } of registry.states()) if (live) sandbox.unload(live.version);
     await loader.close();
+    await own.close();
     resolver.close();
   };
   try {

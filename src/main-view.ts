@@ -1,29 +1,21 @@
 /** What the running server shows of itself, put together from its parts: the admin port's and the control socket's window into it. */
-import type {
-  BindingView,
-  ListenerView,
-  QueueItemView,
-  ScriptState,
-  ScriptView,
-  ServerView,
-} from "./admin/server-view.ts";
+import type { BindingView, ListenerView, ScriptState, ScriptView, ServerView } from "./admin/server-view.ts";
 import type { Config } from "./config/schema.ts";
 import { type Binding, priorityDefault } from "./events/binding.ts";
 import type { Dispatcher } from "./events/dispatcher.ts";
 import type { EventName } from "./events/event.ts";
 import { eventNames, isEventName } from "./events/event-table.ts";
-import { formatMailbox } from "./mail/mailbox.ts";
 import type { Metrics } from "./platform/metrics.ts";
-import type { Queue } from "./queue/queue.ts";
 import type { ScriptRegistry } from "./scripting/registry.ts";
-import type { QueueEntry, Spool } from "./spool/spool.ts";
+import type { Spool } from "./spool/spool.ts";
 import { version } from "./version.ts";
 
 export interface ViewParts {
   readonly dispatcher: Dispatcher;
   readonly registry: ScriptRegistry;
-  readonly queue: Queue;
   readonly spool: Pick<Spool, "counts" | "failing">;
+  /** Why new mail is refused for want of room; null: it is not. */
+  readonly short: () => string | null;
   readonly metrics: Metrics;
   readonly facts: { readonly startedAt: number; readonly configFile: string | null; readonly config: Config };
   readonly listeners: readonly ListenerView[];
@@ -36,7 +28,7 @@ export interface ViewParts {
 export function createServerView(
   parts: ViewParts,
 ): ServerView & { scriptCounts(): { live: number; broken: number; suspended: number } } {
-  const { dispatcher, registry, queue, spool, metrics, facts, listeners, draining, sessions } = parts;
+  const { dispatcher, registry, spool, short, metrics, facts, listeners, draining, sessions } = parts;
   const scripts = () => registry.states().map((state) => scriptView(state, dispatcher));
   return {
     scripts,
@@ -49,22 +41,6 @@ export function createServerView(
         ]),
         ...missing.filter((binding) => !isEventName(binding.event)),
       ];
-    },
-    async queue({ limit, from, to }) {
-      const isMeant = ({ address }: { readonly address: string }) =>
-        to?.startsWith("@") ? address.endsWith(to) : address === to;
-      return queue
-        .list({ countMax: Number.MAX_SAFE_INTEGER })
-        .sort((one, other) => one.receivedAt - other.receivedAt)
-        .map(queueItemView)
-        .filter(
-          (item) => (from === undefined || item.from === from) && (to === undefined || item.recipients.some(isMeant)),
-        )
-        .slice(0, limit);
-    },
-    async queueItem(id) {
-      const entry = await queue.show(id);
-      return entry && queueItemView(entry);
     },
     status: () => ({
       version,
@@ -84,6 +60,8 @@ export function createServerView(
       if (listeners.length < facts.config.listeners.length) reasons.push("Not every listener is up yet.");
       const failing = spool.failing();
       if (failing !== null) reasons.push(`The last message could not be taken: ${failing}.`);
+      const scarce = short();
+      if (scarce !== null) reasons.push(scarce);
       return { ready: reasons.length === 0, reasons };
     },
     async metrics() {
@@ -186,21 +164,5 @@ function bindingView(binding: Binding, dispatcher: Dispatcher): BindingView {
       time: new Date(health.lastFaultAt).toISOString(),
     },
     reason,
-  };
-}
-
-function queueItemView(entry: QueueEntry): QueueItemView {
-  return {
-    id: entry.messageId,
-    from: entry.reversePath,
-    receivedAt: new Date(entry.receivedAt).toISOString(),
-    sizeOctets: entry.sizeOctets,
-    recipients: entry.recipients.map(({ mailbox, state, attempts, nextAttemptAt, lastOutcome }) => ({
-      address: formatMailbox(mailbox),
-      state,
-      attempts,
-      nextAttemptAt: state === "queued" ? new Date(nextAttemptAt).toISOString() : null,
-      lastOutcome,
-    })),
   };
 }

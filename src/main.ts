@@ -6,12 +6,16 @@ import { join } from "node:path";
 import { stopCompiler } from "../sandbox/compile.ts";
 import { Sandbox } from "../sandbox/host.ts";
 import { defaultLimits, type SandboxNotice, type ScriptLimits } from "../sandbox/protocol.ts";
+import { createBadMailApi } from "./admin/badmail-control.ts";
 import { createBindingApi } from "./admin/binding-control.ts";
 import { serveControl } from "./admin/control.ts";
 import { createLiveApi } from "./admin/control-live.ts";
 import type { ExplainRequest } from "./admin/explain-view.ts";
 import { serveAdmin } from "./admin/http.ts";
+import { createQueueApi } from "./admin/queue-control.ts";
+import { createRouteApi } from "./admin/route-control.ts";
 import { controlSocketName, type ListenerView } from "./admin/server-view.ts";
+import { createSubmitApi } from "./admin/submit-control.ts";
 import { BindingFile } from "./config/binding-file.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { Binding } from "./events/binding.ts";
@@ -19,16 +23,24 @@ import { Dispatcher } from "./events/dispatcher.ts";
 import { type Observation, traceOf } from "./events/observation.ts";
 import { eventOfId } from "./events/override.ts";
 import { Tracer } from "./events/trace.ts";
+import { DiskSpace } from "./inbound/disk-space.ts";
 import type { Listener } from "./inbound/listener.ts";
 import type { ArrivalResult } from "./inbound/reception.ts";
+import { createVerifier } from "./inbound/verify.ts";
+import { parseMailbox } from "./mail/mailbox.ts";
 import type { Message } from "./mail/message.ts";
+import { parseReversePath } from "./mail/path.ts";
 import { createBindingControl } from "./main-bindings.ts";
-import { applyDomains, needsRestart, sinkChanges, smarthostChanges } from "./main-changes.ts";
+import { needsRestart, sinkChanges, smarthostChanges } from "./main-changes.ts";
+import { createEntrances } from "./main-entrances.ts";
 import { explainMail } from "./main-explain.ts";
-import { ownBindings, prepareFolders, readListeners, readSmarthost, siteFolder } from "./main-files.ts";
+import { prepareFolders, readListeners, siteFolder } from "./main-files.ts";
 import { startListeners } from "./main-listeners.ts";
+import { OwnHandling } from "./main-own.ts";
+import { createQueueControl } from "./main-queue-control.ts";
+import { explainRoute } from "./main-route.ts";
+import { createTransport, queueSettingsOf } from "./main-transport.ts";
 import { createServerView } from "./main-view.ts";
-import { createDelivery } from "./outbound/deliver.ts";
 import { type Clock, systemClock } from "./platform/clock.ts";
 import { describeThrown } from "./platform/fault.ts";
 import { createLog, type Log, type LogListener, silentLog, withListener } from "./platform/log.ts";
@@ -36,7 +48,6 @@ import { LoopLag } from "./platform/loop-lag.ts";
 import { Metrics } from "./platform/metrics.ts";
 import { createResolver } from "./platform/resolver.ts";
 import { Queue } from "./queue/queue.ts";
-import { createRetrySchedule } from "./queue/retry-schedule.ts";
 import { LastGood } from "./scripting/last-good.ts";
 import { ScriptRegistry } from "./scripting/registry.ts";
 import { createScriptRunner } from "./scripting/runner.ts";
@@ -98,7 +109,8 @@ async function start(
   const log = withListener(options.log ?? createLog({ level: config.log.level }), (...line) => tellLog(...line));
   const startedAt = clock.now();
   await prepareFolders(config);
-  const listenerOptions = await readListeners(config);
+  const read = await readListeners(config, { clock, log });
+  stops.push(() => read.close());
 
   const spool =
     config.spool.backend === "memory"
@@ -145,12 +157,13 @@ async function start(
     dispatcher.tell("onLog", { level, event, fields, at: clock.now() });
   };
 
-  const localDomains = new Set(config.domains.local);
-  const relayDomains = new Set(config.domains.relay);
-  // A reload may change them.
-  const postmasterDomain = () => localDomains.values().next().value ?? config.hostname;
-  const resolver = createResolver({ clock });
+  const { servers, timeoutMs } = config.dns;
+  const resolver = createResolver({ clock, timeoutMs, ...(servers.length > 0 && { servers }) });
   stops.push(() => resolver.close());
+  const own = await OwnHandling.open({ config, events: dispatcher, clock, log });
+  stops.push(() => own.close());
+  // A reload may change them.
+  const postmasterDomain = () => own.localDomains.values().next().value ?? config.hostname;
   const configFolder = siteFolder(loaded);
   const loader = new SinkLoader({ clock, log, resolver, folder: join(config.data, "sinks"), configFolder });
   stops.push(() => loader.close());
@@ -158,7 +171,7 @@ async function start(
   const bindings = createBindingControl({
     file: new BindingFile(config.data),
     loader,
-    own: ownBindings({ localDomains, relayDomains }),
+    own: own.bindings,
     scripts: () => scriptBindings,
     dispatcher,
     clock,
@@ -182,28 +195,30 @@ async function start(
   stops.push(() => registry.stop());
   await registry.start();
 
-  const delivery = createDelivery({
-    localDomains,
-    smarthost: await readSmarthost(config),
-    maildirRoot: config.delivery.maildir,
-    hostName: config.hostname,
-    clock,
-    smtpLimits: { connectionsMax: config.delivery.connectionsMax },
-    tlsPolicies: config.delivery.tls,
+  const listeners: Listener[] = [];
+  const listenerViews: ListenerView[] = [];
+  const transport = await createTransport({
+    config,
+    own,
     events: dispatcher,
+    badmail,
+    resolver,
     tracer,
+    listeners: () => listenerViews,
+    clock,
+    log,
   });
-  stops.push(() => delivery.close());
-  const { firstMs, maxMs, lifetimeMs } = config.delivery.retry;
+  stops.push(() => transport.close());
   const queue = new Queue({
     spool,
     clock,
     log,
-    hostName: config.hostname,
-    schedule: createRetrySchedule({ firstDelaysMs: doubling(firstMs, maxMs), steadyDelayMs: maxMs, lifetimeMs }),
-    attemptsMax: config.delivery.concurrency,
-    laneOf: (recipients) => delivery.laneOf(recipients),
-    deliver: delivery.deliver,
+    ...queueSettingsOf(config),
+    categorize: transport.categorize,
+    createReports: transport.createReports,
+    quarantine: transport.quarantine,
+    laneOf: transport.delivery.laneOf,
+    deliver: transport.delivery.deliver,
     tell: (name, subject) => {
       if (name === "onDelivered") metrics.deliveries.delivered++;
       else if (name === "onDeferred") metrics.deliveries.deferred++;
@@ -213,15 +228,41 @@ async function start(
   });
   stops.push(() => queue.stop(drainMs));
 
+  const count = (result: ArrivalResult, sizeOctets: number) => {
+    metrics.received[result]++;
+    if (result === "accepted") metrics.receivedOctets += sizeOctets;
+  };
+  const disk = new DiskSpace({
+    folder: config.data,
+    clock,
+    log,
+    reserveOctets: config.spool.diskReserveOctets,
+    inodesReserve: config.spool.inodesReserve,
+  });
+  await disk.start();
+  stops.push(() => disk.stop());
+  const custody = {
+    dispatcher,
+    spool,
+    badmail,
+    clock,
+    log,
+    room: disk,
+    onFull: () => void disk.look(),
+    enqueue: (message: Message) => queue.enqueue(message),
+    count,
+  };
+  const entrances = createEntrances({ config, custody });
+  stops.push(() => entrances.close());
+
+  let present = config;
   let draining = false;
-  const listeners: Listener[] = [];
-  const listenerViews: ListenerView[] = [];
   const view = createServerView({
     dispatcher,
     missing: () => bindings.missing(),
     registry,
-    queue,
     spool,
+    short: () => disk.short(),
     metrics,
     facts: { startedAt, configFile: file, config },
     listeners: listenerViews,
@@ -235,7 +276,7 @@ async function start(
         bindingsOf: (event) => dispatcher.bindingsOf(event),
         healthOf: (id) => dispatcher.healthOf(id),
         scripts: createScriptRunner({ sandbox, limits, log: silentLog }),
-        listeners: listenerOptions,
+        listeners: read.options,
         postmasterDomain: postmasterDomain(),
         clock,
       },
@@ -244,7 +285,31 @@ async function start(
   const control = await serveControl({
     view,
     path: join(config.data, controlSocketName),
-    routes: [createBindingApi(bindings), createLiveApi({ tracer, explain })],
+    routes: [
+      createBindingApi(bindings),
+      createLiveApi({ tracer, explain }),
+      createQueueApi(
+        createQueueControl({
+          queue,
+          spool,
+          laneOf: transport.delivery.laneOf,
+          lifetimeMs: () => present.delivery.retry.lifetimeMs,
+          clock,
+        }),
+      ),
+      createBadMailApi(entrances.desk),
+      createSubmitApi(entrances.submit),
+      createRouteApi({
+        route: (address, { from }) =>
+          explainRoute(
+            { events: dispatcher, router: own.router, book: own.book, clock, targetsOf: transport.targetsOf },
+            parseMailbox(address),
+            {
+              from: from === null ? null : parseReversePath(from),
+            },
+          ),
+      }),
+    ],
   });
   stops.push(() => control.close());
   const admin = await serveAdmin({
@@ -259,33 +324,28 @@ async function start(
   stops.push(() => Promise.all(listeners.map((listener) => listener.close(drainMs))));
   const lag = new LoopLag(clock);
   stops.push(() => lag.stop());
+  const verifier = createVerifier({ resolver, hostname: config.hostname, clock, log });
+  // Behind the listeners' end, which comes first.
+  stops.splice(-2, 0, () => verifier.close());
   const reception = {
-    dispatcher,
-    spool,
-    badmail,
-    clock,
-    log,
+    ...custody,
+    verifier,
     tracer,
     get postmasterDomain() {
       return postmasterDomain();
     },
-    enqueue: (message: Message) => queue.enqueue(message),
-    count: (result: ArrivalResult, sizeOctets: number) => {
-      metrics.received[result]++;
-      if (result === "accepted") metrics.receivedOctets += sizeOctets;
-    },
     countSession: () => metrics.sessions++,
   };
-  await startListeners({ config, options: listenerOptions, reception, lag, dispatcher, log }, listeners, listenerViews);
+  await startListeners({ config, options: read.options, reception, lag, dispatcher, log }, listeners, listenerViews);
   // Mail from before the restart goes out only now: a server that cannot start has not begun to deliver.
   await queue.start();
+  await entrances.start();
   log.info("server.started", {
     listeners: listenerViews,
     admin: { address: admin.address, port: admin.port },
     queue: spool.counts().messages,
   });
 
-  let present = config;
   let stopped: Promise<void> | undefined;
   return {
     listeners: listenerViews,
@@ -299,16 +359,17 @@ async function start(
       const changes: string[] = [];
       if (options.loadAgain) {
         const next = options.loadAgain().config;
-        const smarthost = await readSmarthost(next);
         await bindings.reload(next.sinks);
-        delivery.reroute({ localDomains, smarthost, tlsPolicies: next.delivery.tls });
+        await transport.reload(next);
         changes.push(
-          ...applyDomains(next, localDomains, relayDomains),
+          ...(await own.reload(next)),
           ...smarthostChanges(present, next),
           ...sinkChanges(present, next),
           ...needsRestart(config, next),
         );
-        queue.recheckHeld();
+        await read.reload();
+        await queue.reroute();
+        queue.reshape(queueSettingsOf(next).shapes ?? []);
         present = next;
       }
       await registry.reload();
@@ -317,13 +378,6 @@ async function start(
       return changes;
     },
   };
-}
-
-/** Waits from `firstMs` on, each twice the one before, while they are below `maxMs`. */
-function doubling(firstMs: number, maxMs: number): number[] {
-  const waits: number[] = [];
-  for (let wait = firstMs; wait < maxMs; wait *= 2) waits.push(wait);
-  return waits;
 }
 
 function reportNotice(notice: SandboxNotice, log: Log, metrics: Metrics): void {

@@ -46,7 +46,7 @@ export class MailView implements Mail {
   }
 
   get session(): Session {
-    return freeze(alive(this.#state).mail.session);
+    return freezeSession(alive(this.#state).mail.session);
   }
 
   get envelope(): Envelope {
@@ -184,6 +184,23 @@ export class MailView implements Mail {
 }
 
 freeze(MailView.prototype);
+
+/** All of it, the results of authentication inside too. */
+function freezeSession(session: Session): Session {
+  const { auth } = session;
+  if (auth !== null) {
+    for (let i = 0; i < auth.dkim.length; i++) freeze(auth.dkim[i]);
+    freeze(auth.dkim);
+    freeze(auth.dmarc.alignedBy);
+    freeze(auth.arc.sealers);
+    freeze(auth.spf);
+    freeze(auth.dmarc);
+    freeze(auth.arc);
+    freeze(auth.iprev);
+    freeze(auth);
+  }
+  return freeze(session);
+}
 
 function setAddresses(state: RunState, name: string, addresses: AddressList): void {
   const value = formatAddresses(alive(state), name, addresses);

@@ -14,8 +14,6 @@ import type { ServerView } from "./server-view.ts";
 
 /** Octets of a socket's path, the end not counted; the kernel's own limit is one more, and macOS has four less. */
 const socketPathOctetsMax = process.platform === "darwin" ? 103 : 107;
-const queueLimitDefault = 1_000;
-const queueLimitMax = 100_000;
 const probeTimeoutMs = 1_000;
 
 export interface ControlServer {
@@ -25,7 +23,7 @@ export interface ControlServer {
 }
 
 /**
- * The API, without a socket. Paths and names are stable: `/api/v1/{scripts,bindings,queue,queue/:id,status}`, and those of `routes`, which each
+ * The API, without a socket. Paths and names are stable: `/api/v1/{scripts,bindings,status}`, and those of `routes`, which each
  * part that can be changed brings itself.
  */
 export function createControlApi(view: ServerView, routes: readonly Hono[] = []): Hono {
@@ -34,21 +32,6 @@ export function createControlApi(view: ServerView, routes: readonly Hono[] = [])
   api.get("/api/v1/status", (context) => context.json({ ...view.status(), ...view.ready() }));
   api.get("/api/v1/scripts", (context) => context.json({ scripts: view.scripts() }));
   api.get("/api/v1/bindings", (context) => context.json({ bindings: view.bindings() }));
-  api.get("/api/v1/queue", async (context) => {
-    const { limit: limitText = String(queueLimitDefault), from, to } = context.req.query();
-    const limit = /^\d{1,6}$/.test(limitText) ? Number(limitText) : 0;
-    if (limit < 1 || limit > queueLimitMax)
-      return context.json({ error: `limit: expected a whole number from 1 to ${queueLimitMax}` }, 400);
-    const items = await view.queue({ limit, ...(from !== undefined && { from }), ...(to !== undefined && { to }) });
-    return context.json({ items });
-  });
-  api.get("/api/v1/queue/:id", async (context) => {
-    const id = context.req.param("id");
-    const item = await view.queueItem(id);
-    return item
-      ? context.json({ item })
-      : context.json({ error: `no message ${JSON.stringify(id.slice(0, 40))} is in the queue` }, 404);
-  });
   api.notFound((context) => context.json({ error: "no such path" }, 404));
   api.onError((error, context) => context.json({ error: describeThrown(error) }, 500));
   return api;

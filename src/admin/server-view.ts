@@ -75,35 +75,6 @@ export interface BindingView {
   readonly reason: string | null;
 }
 
-export interface QueueRecipientView {
-  readonly address: string;
-  readonly state: "queued" | "delivered" | "failed";
-  readonly attempts: number;
-  /** RFC 3339; null where no attempt is to come. */
-  readonly nextAttemptAt: string | null;
-  /** "" before the first attempt. */
-  readonly lastOutcome: string;
-}
-
-export interface QueueItemView {
-  readonly id: string;
-  /** `<>` for the null reverse-path. */
-  readonly from: string;
-  /** RFC 3339. */
-  readonly receivedAt: string;
-  readonly sizeOctets: number;
-  readonly recipients: readonly QueueRecipientView[];
-}
-
-export interface QueueFilter {
-  /** At most so many items, oldest first. */
-  readonly limit: number;
-  /** Only items with this reverse-path. */
-  readonly from?: string;
-  /** Only items with a recipient whose address is this, or ends with it where it begins with "@". */
-  readonly to?: string;
-}
-
 export interface ListenerView {
   readonly name: string;
   readonly address: string;
@@ -136,9 +107,6 @@ export interface ServerView {
   scripts(): readonly ScriptView[];
   /** By event in the table's order, then in the order they are asked. */
   bindings(): readonly BindingView[];
-  /** Oldest first. */
-  queue(filter: QueueFilter): Promise<readonly QueueItemView[]>;
-  queueItem(id: string): Promise<QueueItemView | undefined>;
   status(): StatusView;
   ready(): Readiness;
   /** Prometheus text. */

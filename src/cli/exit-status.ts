@@ -1,4 +1,5 @@
 /** How a command ends; scripts of users rely on these numbers. */
+import type { SysExit } from "./sendmail-status.ts";
 
 export const exitStatus = {
   done: 0,
@@ -11,4 +12,5 @@ export const exitStatus = {
   interrupted: 130,
 } as const;
 
-export type ExitStatus = (typeof exitStatus)[keyof typeof exitStatus];
+/** `onarrival sendmail` ends as sendmail does. */
+export type ExitStatus = (typeof exitStatus)[keyof typeof exitStatus] | SysExit;

@@ -4,10 +4,14 @@
  */
 import { Command, CommanderError, Option } from "commander";
 import { version } from "../version.ts";
+import { addBadMailVerbs } from "./badmail-verbs.ts";
 import { addBindingVerbs } from "./bindings-verbs.ts";
+import { addDkimVerbs } from "./dkim-verbs.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { reportFailure } from "./failure.ts";
+import { addQueueVerbs } from "./queue-verbs.ts";
 import { type ColorMode, type CommandContext, createTerminal } from "./terminal.ts";
+import { addUserVerbs } from "./user-verbs.ts";
 
 /** Runs one command line. Gives the exit status; never throws. */
 export async function main(argv: readonly string[]): Promise<ExitStatus> {
@@ -21,6 +25,9 @@ export async function main(argv: readonly string[]): Promise<ExitStatus> {
   if (argv.find((word) => !word.startsWith("-")) !== "serve")
     process.once("SIGINT", () => process.exit(exitStatus.interrupted));
   try {
+    // Its options are not of our kind.
+    if (argv[0] === "sendmail" && argv[1] !== "--help")
+      return await (await import("./sendmail.ts")).sendmail(argv.slice(1), context);
     // Who says nothing asks what there is to say.
     await program.parseAsync(argv.length === 0 ? ["--help"] : [...argv], { from: "user" });
     return status;
@@ -216,23 +223,48 @@ export function createProgram(context: CommandContext, done: Done): Command {
     .option("--outbound", "only sessions of ours with next hops")
     .option("--json", "one JSON object a line")
     .action(async (flags) => done(await (await import("./trace.ts")).trace(flags, context)));
-  addBindingVerbs(program.command("bindings").description("what is asked for which event, in order"), {
-    settings,
-    addVerb,
-    context,
-    done,
-  });
-
-  const queue = program.command("queue").description("messages in custody");
-  settings(addVerb(queue, "list", "what waits, oldest first"))
-    .option("--from <address>", "only with this reverse-path")
-    .option("--to <address>", "only with this recipient, or @domain")
-    .option("--limit <count>", "at most so many", "1000")
+  const parts = { settings, addVerb, context, done };
+  addBindingVerbs(program.command("bindings").description("what is asked for which event, in order"), parts);
+  addQueueVerbs(program.command("queue").description("messages in custody"), parts);
+  addBadMailVerbs(program.command("badmail").description("messages kept apart, and why"), parts);
+  settings(
+    addVerb(program, "route <address...>", "where mail for an address would go, and why; nothing is sent", [
+      ["onarrival route sales@example.test", "through aliases and routes to hosts and their addresses"],
+    ]),
+  )
+    .option("--from <address>", "as if it came from there; <> is the null reverse-path")
     .option("--json", "one JSON object a line")
-    .action(async (flags) => done(await (await import("./queue.ts")).listQueue(flags, context)));
-  settings(addVerb(queue, "show <id>", "one message with all of its recipients"))
+    .action(async (addresses: string[], flags) =>
+      done(await (await import("./route.ts")).route(addresses, flags, context)),
+    );
+
+  program.commandsGroup("Users and keys:");
+  addUserVerbs(program.command("user").description("users who may log in to submission listeners"), parts);
+  addDkimVerbs(program.command("dkim").description("keys for DKIM signatures"), parts);
+
+  program.commandsGroup("Sending:");
+  settings(
+    addVerb(program, "submit [file]", "send a message from a file or standard input; prints its id", [
+      ["onarrival submit mail.eml", "to whom its header says"],
+      ["onarrival submit --from ann@example.test --to bob@example.org < mail.eml", "to somebody else"],
+    ]),
+  )
+    .option("--from <address>", "the reverse-path; <> is the null one (default: from the header)")
+    .option("--to <address>", "a recipient; repeatable (default: those of the header)", collect)
+    .option("-t, --header-recipients", "those of the header besides --to; Bcc is taken out")
     .option("--json", "as one JSON document")
-    .action(async (id: string, flags) => done(await (await import("./queue.ts")).showQueueItem(id, flags, context)));
+    .action(async (file: string | undefined, flags) =>
+      done(await (await import("./submit.ts")).submit(file, flags, context)),
+    );
+  addVerb(program, "sendmail [args...]", "stand in for /usr/sbin/sendmail, with its options and exit status", [
+    ["echo hello | onarrival sendmail -f ann@example.test bob@example.org", "one message"],
+    ["onarrival sendmail -bp", "the queue, as mailq prints it"],
+  ])
+    .addHelpText(
+      "after",
+      "\nThe options are those of sendmail(8): -t -i -f -F -N -R -V -bm -bs -bp -bi -q -C; docs/cli.md has each.",
+    )
+    .action(async (args: string[]) => done(await (await import("./sendmail.ts")).sendmail(args, context)));
 
   program.commandsGroup("Help:").helpCommand("help [command]", "print the help of a command");
   return program;

@@ -20,6 +20,7 @@ export function messageFacts(message: Message): RuleFacts {
     header: message.header,
     sizeOctets: message.sizeOctets,
     verb: null,
+    auth: message.origin.auth ?? null,
   };
 }
 

@@ -20,6 +20,10 @@ export type RuleKey =
   | "SUBJECT"
   | "HEADER"
   | "SIZE"
+  | "SPF"
+  | "DKIM"
+  | "DMARC"
+  | "ARC"
   | "VERB";
 
 const ruleKeys: readonly RuleKey[] = [
@@ -32,6 +36,10 @@ const ruleKeys: readonly RuleKey[] = [
   "SUBJECT",
   "HEADER",
   "SIZE",
+  "SPF",
+  "DKIM",
+  "DMARC",
+  "ARC",
   "VERB",
 ];
 
@@ -137,9 +145,10 @@ function readKey(
   if (/!$/.test(key))
     throw ruleFault(column, 'there is no "!=": a rule says what is meant, and a handler may look further');
   const near = nearestKey(key);
+  const all = ruleKeys.map((one) => (one === "HEADER" ? "HEADER <name>" : one)).join(", ");
   throw ruleFault(
     column,
-    `there is no key ${show(written)}; ${near ? `did you mean ${near}?` : `expected one of ${ruleKeys.join(", ")} <name>`.replace("HEADER, SIZE, VERB <name>", "HEADER <name>, SIZE, VERB")}`,
+    `there is no key ${show(written)}; ${near ? `did you mean ${near}?` : `expected one of ${all}`}`,
   );
 }
 

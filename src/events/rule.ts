@@ -3,12 +3,14 @@
  * Parsed once into conditions grouped by key: the same key again means "or", different keys mean "and". docs/rules.md is for those who write them.
  * A condition about something that is not there (no message yet, nobody logged in, no such field) does not hold, whatever its pattern.
  */
+import type { AuthFacts } from "../mail/auth-facts.ts";
 import type { Header } from "../mail/header.ts";
 import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
 import { formatReversePath, type ReversePath } from "../mail/path.ts";
 import type { EventName } from "./event.ts";
 import { eventTable } from "./event-table.ts";
 import { compileGlob, compileHostGlob, foldCase, foldHost, type Glob, matchesGlob } from "./glob.ts";
+import { type AuthKey, compileResultGlob, readResults } from "./rule-auth.ts";
 import {
   type ClientPattern,
   compileClientPattern,
@@ -39,6 +41,8 @@ export interface RuleFacts {
   readonly header: Header | null;
   readonly sizeOctets: number | null;
   readonly verb: string | null;
+  /** null, or absent: the message was not checked, or is not here yet. */
+  readonly auth?: AuthFacts | null;
 }
 
 /** How one condition fared, for `onarrival explain`. */
@@ -188,6 +192,11 @@ function readTexts(key: TextKey, fieldName: string, facts: RuleFacts): readonly 
       return [facts.listener];
     case "VERB":
       return facts.verb === null ? undefined : [facts.verb];
+    case "SPF":
+    case "DKIM":
+    case "DMARC":
+    case "ARC":
+      return facts.auth ? readResults(key, facts.auth) : undefined;
     case "SUBJECT":
     case "HEADER": {
       const values = facts.header?.getAll(key === "SUBJECT" ? "Subject" : fieldName);
@@ -228,6 +237,11 @@ function compileTest({ key, pattern }: ConditionText): Test {
       return { of: key, pattern: compileSizePattern(pattern) };
     case "EHLO":
       return { of: key, pattern: compileHostGlob(pattern) };
+    case "SPF":
+    case "DKIM":
+    case "DMARC":
+    case "ARC":
+      return { of: key, pattern: compileResultGlob(key, pattern) };
     case "USER":
       return { of: key, pattern: pattern.text === "-" && !pattern.quoted ? "absent" : compileGlob(pattern) };
     default:
@@ -238,6 +252,13 @@ function compileTest({ key, pattern }: ConditionText): Test {
 /** Events that come too early for a key to have something to look at. */
 const beforeMail: readonly EventName[] = ["onConnect", "onTls", "onHelo", "onAuth"];
 const beforeHeader: readonly EventName[] = [...beforeMail, "onMailFrom", "onRcptTo", "onData", "onCommand"];
+const beforeMessage: readonly EventName[] = [...beforeHeader, "onHeaders"];
+const resultsTooEarly: { readonly [Key in AuthKey]: readonly EventName[] } = {
+  SPF: beforeMessage,
+  DKIM: beforeMessage,
+  DMARC: beforeMessage,
+  ARC: beforeMessage,
+};
 const tooEarly: { readonly [Key in RuleKey]?: readonly EventName[] } = {
   EHLO: ["onConnect"],
   USER: ["onConnect"],
@@ -245,6 +266,7 @@ const tooEarly: { readonly [Key in RuleKey]?: readonly EventName[] } = {
   "RCPT TO": [...beforeMail, "onMailFrom"],
   SUBJECT: beforeHeader,
   HEADER: beforeHeader,
+  ...resultsTooEarly,
 };
 
 function warningsFor({ written, test }: Condition, event: EventName | undefined): string[] {
@@ -260,7 +282,7 @@ function warningsFor({ written, test }: Condition, event: EventName | undefined)
   }
   if (event && tooEarly[key]?.includes(event) && !(test.of === "USER" && test.pattern === "absent")) {
     warnings.push(
-      `"${written.text}" never holds at ${event}: there is no ${key === "HEADER" || key === "SUBJECT" ? "header" : key} yet`,
+      `"${written.text}" never holds at ${event}: there is no ${key === "HEADER" || key === "SUBJECT" ? "header" : key in resultsTooEarly ? `result of ${key}` : key} yet`,
     );
   }
   if (event && key === "VERB" && eventTable[event].family === "transport") {

@@ -30,6 +30,7 @@ export const trackCodes = {
   discarded: 1020,
   quarantined: 1021,
   spooled: 1030,
+  categorized: 1035,
   attempted: 1040,
   delivered: 1050,
   deferred: 1051,

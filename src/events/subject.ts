@@ -91,6 +91,8 @@ export interface AuthSubject extends SessionSubject {
   readonly secret: string | null;
   /** The exchange succeeded: the session goes on as this user. Without it the client is refused 535 5.7.8. */
   acceptAs(user: string): void;
+  /** Whom `acceptAs` named last; null: nobody yet. */
+  readonly acceptedAs: string | null;
   /**
    * For SCRAM: what the user's proof is checked against; who passes goes on as `user`. Not called, the exchange goes on to the same end
    * as with a wrong password. RFC 5802 §5.

@@ -30,6 +30,8 @@ export const goAhead: Answer = {
 export const temporary = no(451, "4.3.0", "Temporary problem, please try again later");
 /** Said before the greeting. RFC 5321 §3.8. */
 export const tooBusy = no(421, "4.3.2", "Too busy, please try again later", true);
+export const noRoom = no(452, "4.3.1", "Not enough room, please try again later");
+export const tooLarge = no(552, "5.3.4", "The message is too large");
 export const noUtf8 = no(553, "5.6.7", "An address with characters beyond ASCII needs SMTPUTF8");
 
 export function queued(messageId: string): Answer {
@@ -70,15 +72,17 @@ export function spoolFault(error: unknown): Fault {
 export function answerOf(error: unknown): Answer {
   switch (error instanceof Fault ? error.code : undefined) {
     case "message.too-large":
-      return no(552, "5.3.4", "The message is too large");
+      return tooLarge;
     case "message.header-too-large":
       return no(552, "5.3.4", "The header of the message is too large");
     case "message.bare-line-end":
       return no(550, "5.6.0", "The message holds a bare CR or LF");
     case "message.nul":
       return no(550, "5.6.0", "The message holds a NUL");
+    case "submission.malformed":
+      return no(550, "5.6.0", "The message cannot be read");
     case "spool.full":
-      return no(452, "4.3.1", "Not enough room, please try again later");
+      return noRoom;
     default:
       return temporary;
   }

@@ -1,6 +1,7 @@
 /** What is written down of a message's arrival: one log line, the count, and its tracking steps. */
 import type { Dispatcher } from "../events/dispatcher.ts";
 import { type TrackStep, trackCodes } from "../events/subject-delivery.ts";
+import { authSummary } from "../mail/auth-facts.ts";
 import { fieldValue, type Header } from "../mail/header.ts";
 import { formatMailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
@@ -10,6 +11,9 @@ import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import type { Answer } from "./answer.ts";
 import type { InboundSession, InboundTransaction } from "./session.ts";
+
+/** Mail that did not get as far as a message; without an envelope where none could be read. */
+type Attempted = Pick<InboundTransaction, "id"> & Partial<Pick<InboundTransaction, "reversePath" | "recipients">>;
 
 export type ArrivalResult = "accepted" | "discarded" | "quarantined" | "refused" | "deferred";
 
@@ -57,13 +61,14 @@ export class ArrivalRecord {
       recipients: recipients.length,
       sizeOctets: message.sizeOctets,
       messageId: messageIdOf(message.header),
+      ...(message.origin.auth && { auth: authSummary(message.origin.auth) }),
       ...facts,
     });
     this.#track(message.id, steps[result], facts);
   }
 
-  /** Its header met with a refusal; the body was not kept. */
-  headersRefused(session: InboundSession, transaction: InboundTransaction, { code, status, text, by }: Answer): void {
+  /** It met with a refusal while it came: by its header, or its size. Nothing of it was kept. */
+  refusedEarly(session: InboundSession, transaction: Attempted, { code, status, text, by }: Answer): void {
     const result = code >= 500 ? "refused" : "deferred";
     this.#options.count?.(result, 0);
     this.#options.log.info(`message.${result}`, {
@@ -71,14 +76,13 @@ export class ArrivalRecord {
       code,
       status,
       reason: text,
-      trigger: "onHeaders",
       by,
     });
     this.#track(transaction.id, steps[result], { code });
   }
 
   /** Its data cannot be taken: the client keeps the message. */
-  failed(session: InboundSession, transaction: InboundTransaction, { code, status }: Answer, error: unknown): void {
+  failed(session: InboundSession, transaction: Attempted, { code, status }: Answer, error: unknown): void {
     const result = code >= 500 ? "refused" : "deferred";
     this.#options.count?.(result, 0);
     const byClient = error instanceof Fault && error.blame === "client";
@@ -94,12 +98,12 @@ export class ArrivalRecord {
     this.#track(transaction.id, steps[result], { code });
   }
 
-  #envelopeFields(session: InboundSession, { id, reversePath, recipients }: InboundTransaction): Facts {
+  #envelopeFields(session: InboundSession, { id, reversePath, recipients }: Attempted): Facts {
     return {
       message: id,
       ...session.logFields,
-      from: formatReversePath(reversePath),
-      to: recipients.slice(0, recipientsLogged).map(formatMailbox),
+      ...(reversePath !== undefined && { from: formatReversePath(reversePath) }),
+      ...(recipients && { to: recipients.slice(0, recipientsLogged).map(formatMailbox) }),
     };
   }
 

@@ -4,18 +4,19 @@ import type { Socket } from "node:net";
 import { createSecureContext, createServer, type SecureContext, type Server, type TLSSocket } from "node:tls";
 import type { PeerCertificateFacts, TlsFacts } from "../events/subject.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
-import type { Certificate, ListenerTls } from "./listener.ts";
+import type { Certificate, CertificateSet, ListenerTls } from "./listener.ts";
 
 type Settled = (socket: TLSSocket) => void;
 
 export class Handshakes {
   readonly #server: Server;
+  #contexts: CertificateNames;
   /** Who waits for a handshake, by the addresses and ports of both ends: Node does not say which socket a secured one was made of. */
   readonly #waiting = new Map<string, Settled>();
 
   /** @throws {Fault} `config.unreadable` where a certificate cannot be used */
-  constructor({ cert, key, more, askCertificate }: ListenerTls, timeoutMs: number) {
-    const contexts = new CertificateNames([{ cert, key }, ...more]);
+  constructor({ cert, key, more, askCertificate, renewals }: ListenerTls, timeoutMs: number) {
+    this.#contexts = new CertificateNames([{ cert, key }, ...more]);
     this.#server = createServer({
       cert,
       key,
@@ -24,7 +25,7 @@ export class Handshakes {
       // Shown to sinks, which decide what it is worth.
       rejectUnauthorized: false,
       handshakeTimeout: timeoutMs,
-      SNICallback: (name, done) => done(null, contexts.find(name)),
+      SNICallback: (name, done) => done(null, this.#contexts.find(name)),
     });
     this.#server.on("secureConnection", (socket) => {
       const waiting = this.#take(socket);
@@ -32,6 +33,7 @@ export class Handshakes {
       if (waiting) waiting(socket);
       else socket.destroy();
     });
+    renewals?.onRenewed((next) => this.#renew(next));
   }
 
   /** Shakes hands on a socket whose octets nobody reads; what was read too far is put back with `unshift`. Never calls back where it is closed first. */
@@ -49,6 +51,12 @@ export class Handshakes {
   /** Called with what a handshake that failed says; the socket is closed by then, or about to be. */
   onFailure(failed: (error: Error) => void): void {
     this.#server.on("tlsClientError", failed);
+  }
+
+  /** From now on these; a session that is there keeps what it has. The set was tried before it came here. */
+  #renew({ cert, key, more }: CertificateSet): void {
+    this.#contexts = new CertificateNames([{ cert, key }, ...more]);
+    this.#server.setSecureContext({ cert, key, minVersion: "TLSv1.2" });
   }
 
   #take(socket: Socket): Settled | undefined {

@@ -134,6 +134,7 @@ class LibraryEngine implements Listener {
       onData: (stream, session, done) => void this.#data(stream, session, done),
       onClose: (session) => this.#close(session),
     });
+    options.tls?.renewals?.onRenewed(({ cert, key }) => this.#server.updateSecureContext({ cert, key }));
     this.#server.on("error", (error: Error) =>
       log.debug("session.error", { listener: options.name, reason: describeThrown(error) }),
     );
@@ -234,7 +235,6 @@ class LibraryEngine implements Listener {
     if (refusal) return refusal;
     const parameters = parametersOf(address);
     const options = readMailOptions(parameters, {
-      sizeOctetsMax: this.#options.limits.sizeOctetsMax,
       // There is no CHUNKING for it.
       binaryMime: false,
       secure: session.tls !== null,

@@ -13,6 +13,8 @@ export interface ListenerOptions {
   readonly lineEnds: "refuse" | "normalize";
   /** Whether BODY=BINARYMIME is taken. RFC 3030 §3. */
   readonly binaryMime: boolean;
+  /** Whose mail is checked by SPF, DKIM, DMARC and ARC; absent: nobody's. See `shouldVerify`. */
+  readonly verify?: "off" | "public" | "all";
   /** Without it there is no TLS. */
   readonly tls?: ListenerTls;
   readonly auth: {
@@ -39,6 +41,19 @@ export interface ListenerTls extends Certificate {
   readonly askCertificate: boolean;
   /** For clients that ask for a name in them. RFC 6066 §3. */
   readonly more: readonly Certificate[];
+  /** Tells of certificates that take the place of these; absent: these stay. */
+  readonly renewals?: Renewals;
+}
+
+/** A listener's certificates at one moment. */
+export interface CertificateSet extends Certificate {
+  readonly more: readonly Certificate[];
+}
+
+/** Where handshakes hear of other certificates. */
+export interface Renewals {
+  /** Called with each set that takes the place of the one before. */
+  onRenewed(take: (next: CertificateSet) => void): void;
 }
 
 export interface ListenerLimits {

@@ -22,6 +22,16 @@ export interface MailDataLimits {
 /** What is wanted of a message whose header is here: all of it, its header alone, or nothing, with the reply to say at its end. */
 export type HeaderChoice = "keep" | "drop-body" | Answer;
 export type AskHeaders = (header: Header) => Eventual<HeaderChoice>;
+/** Asked where more octets came than are taken: how many this message may have, or the reply to say at its end. */
+export type AskOversize = (sizeOctets: number) => Eventual<number | Answer>;
+
+/** Who is asked while the data comes, each of them once. */
+export interface MailDataAsks {
+  /** The moment the header section is here. */
+  readonly askHeaders?: AskHeaders | null;
+  /** The moment the limit is passed; without it that is the end. */
+  readonly askOversize?: AskOversize | null;
+}
 
 /** Octets of the header section. */
 export const headerOctetsMax = 256 * 1024;
@@ -45,18 +55,25 @@ export class MailDataReceiver {
   #room: Buffer = Buffer.alloc(0);
   #parted: { readonly header: Header; readonly separator: Buffer } | undefined;
   #sizeOctets = 0;
+  #sizeOctetsMax: number;
   #lastOctet = 0;
   #fault: Fault | undefined;
   readonly #askHeaders: AskHeaders | null;
+  #askOversize: AskOversize | null;
   #asking = false;
   #refusal: Answer | null = null;
   #bodyDropped = false;
 
-  /** `askHeaders` is asked once, the moment the header section is here. */
-  constructor(writer: BodyWriter, limits: MailDataLimits, askHeaders: AskHeaders | null = null) {
+  constructor(
+    writer: BodyWriter,
+    limits: MailDataLimits,
+    { askHeaders = null, askOversize = null }: MailDataAsks = {},
+  ) {
     this.#writer = writer;
     this.#limits = limits;
+    this.#sizeOctetsMax = limits.sizeOctetsMax;
     this.#askHeaders = askHeaders;
+    this.#askOversize = askOversize;
   }
 
   /** What is wrong with the data so far; the rest is swallowed without being kept. */
@@ -69,7 +86,7 @@ export class MailDataReceiver {
     return this.#refusal;
   }
 
-  /** Whether the header is being decided on right now. */
+  /** Whether somebody is asked about the message right now. */
   get asking(): boolean {
     return this.#asking;
   }
@@ -83,24 +100,7 @@ export class MailDataReceiver {
   write(chunk: Buffer): Promise<void> | undefined {
     this.#sizeOctets += chunk.length;
     if (this.#fault || this.#refusal) return undefined;
-    if (this.#sizeOctets > this.#limits.sizeOctetsMax) {
-      return this.#fail(
-        new Fault("message.too-large", `Cannot take the message: more than ${this.#limits.sizeOctetsMax} octets`),
-      );
-    }
-    if (this.#limits.binary) return this.#keep(chunk);
-    if (chunk.includes(0)) return this.#fail(new Fault("message.nul", "Cannot take the message: it holds a NUL"));
-    let data = chunk;
-    if (hasBareLineEnd(chunk, this.#lastOctet)) {
-      if (this.#limits.lineEnds === "refuse") {
-        return this.#fail(
-          new Fault("message.bare-line-end", "Cannot take the message: it holds a CR or LF that stands alone"),
-        );
-      }
-      data = normalizeLineEnds(chunk, this.#lastOctet);
-    }
-    this.#lastOctet = chunk[chunk.length - 1] ?? this.#lastOctet;
-    return this.#keep(data);
+    return this.#sizeOctets > this.#sizeOctetsMax ? this.#exceed(chunk) : this.#check(chunk);
   }
 
   /** Swallows the rest without keeping it: the end of the data is answered so. */
@@ -142,6 +142,45 @@ export class MailDataReceiver {
 
   async abort(): Promise<void> {
     await this.#writer.discard();
+  }
+
+  /** More came than is taken; `chunk` is kept where this message may have it. */
+  #exceed(chunk: Buffer): Promise<void> | undefined {
+    const ask = this.#askOversize;
+    this.#askOversize = null;
+    if (ask === null) return this.#failTooLarge();
+    this.#asking = true;
+    const written = whenHere(ask(this.#sizeOctets), (choice): Eventual<void> => {
+      // Whoever waited may have given up.
+      if (!this.#asking) return;
+      this.#asking = false;
+      if (typeof choice !== "number") return this.refuse(choice);
+      this.#sizeOctetsMax = choice;
+      return this.#sizeOctets > choice ? this.#failTooLarge() : this.#check(chunk);
+    });
+    return written instanceof Promise ? written : undefined;
+  }
+
+  #failTooLarge(): undefined {
+    return this.#fail(
+      new Fault("message.too-large", `Cannot take the message: more than ${this.#sizeOctetsMax} octets`),
+    );
+  }
+
+  #check(chunk: Buffer): Promise<void> | undefined {
+    if (this.#limits.binary) return this.#keep(chunk);
+    if (chunk.includes(0)) return this.#fail(new Fault("message.nul", "Cannot take the message: it holds a NUL"));
+    let data = chunk;
+    if (hasBareLineEnd(chunk, this.#lastOctet)) {
+      if (this.#limits.lineEnds === "refuse") {
+        return this.#fail(
+          new Fault("message.bare-line-end", "Cannot take the message: it holds a CR or LF that stands alone"),
+        );
+      }
+      data = normalizeLineEnds(chunk, this.#lastOctet);
+    }
+    this.#lastOctet = chunk[chunk.length - 1] ?? this.#lastOctet;
+    return this.#keep(data);
   }
 
   #keep(data: Buffer): Promise<void> | undefined {
@@ -244,14 +283,17 @@ function hasBareLineEnd(chunk: Buffer, before: number): boolean {
   return false;
 }
 
+/** Every line end as CRLF; a CR at the very end waits for the next octets. */
 function normalizeLineEnds(chunk: Buffer, before: number): Buffer {
-  const octets: number[] = [];
+  // At most one octet more for each: a chunk of nothing but line ends.
+  const octets = Buffer.allocUnsafe(2 * chunk.length + 1);
+  let length = 0;
   let previous = before;
   for (const octet of chunk) {
-    if (previous === cr && octet !== lf) octets.push(lf);
-    if (octet === lf && previous !== cr) octets.push(cr);
-    octets.push(octet);
+    if (previous === cr && octet !== lf) octets[length++] = lf;
+    if (octet === lf && previous !== cr) octets[length++] = cr;
+    octets[length++] = octet;
     previous = octet;
   }
-  return Buffer.from(octets);
+  return octets.subarray(0, length);
 }

@@ -25,10 +25,12 @@ import {
   welcome,
 } from "./answer.ts";
 import { Arrival, type ArrivalOptions, type EndOfDataFacts } from "./arrival.ts";
+import { ClientCount } from "./client-count.ts";
 import { type Eventual, whenHere } from "./eventual.ts";
 import { askCommand, type Capture, handLine, type LineOutcome } from "./line-dialogue.ts";
 import type { ListenerOptions } from "./listener.ts";
 import { type AskHeaders, headerOctetsMax, MailDataReceiver } from "./mail-data.ts";
+import { SizePolicy } from "./oversize.ts";
 import type { EndOfData } from "./recipient-answers.ts";
 import { type InboundSession, InboundTransaction } from "./session.ts";
 import {
@@ -59,16 +61,27 @@ interface PathCommand<Options> {
   readonly options: Options;
 }
 
+/** What MAIL says, and how large its message may be where a sink allowed more. */
+interface MailFacts {
+  readonly reversePath: ReversePath;
+  readonly parameters: Parameters;
+  readonly options: MailOptions;
+  readonly sizeOctetsMax: number | null;
+}
+
 export class Reception {
   readonly #options: ReceptionOptions;
   readonly #listener: ListenerOptions;
   readonly #arrival: Arrival;
-  readonly #sessionsByClient = new Map<string, number>();
+  readonly #sizes: SizePolicy;
+  readonly #clients = new ClientCount();
 
   constructor(listener: ListenerOptions, options: ReceptionOptions) {
     this.#listener = listener;
     this.#options = options;
     this.#arrival = new Arrival(listener, options);
+    const { dispatcher, room } = options;
+    this.#sizes = new SizePolicy({ dispatcher, room, sizeOctetsMax: listener.limits.sizeOctetsMax });
   }
 
   get tracer(): Tracer {
@@ -79,9 +92,10 @@ export class Reception {
     return this.#options.overloaded();
   }
 
-  /** Whether anybody checks credentials; without one AUTH is not offered. */
+  /** Whether anybody checks credentials; without one AUTH is not offered. Our own users are those of submission. */
   get authenticates(): boolean {
-    return this.#isBound("onAuth");
+    const bound = this.#options.dispatcher.bindingsOf("onAuth");
+    return bound.some(({ source }) => source !== "server" || this.#listener.role === "submission");
   }
 
   get watchesCommands(): boolean {
@@ -167,14 +181,23 @@ export class Reception {
       return syntaxAnswer(error, "5.1.7", "The reverse-path is not an address");
     }
     if (needsUtf8(reversePath) && options.smtpUtf8 !== true) return noUtf8;
-    const facts = { reversePath, parameters, options };
+    return this.#whenDecided(session, this.#sizes.atMail(session, options.sizeOctets), (given) => {
+      if (given === null || typeof given === "number")
+        return this.#askMailFrom(session, { reversePath, parameters, options, sizeOctetsMax: given });
+      const { sizeOctets } = options;
+      this.#refused(session, "onMailFrom", given, { from: formatReversePath(reversePath), sizeOctets });
+      return given;
+    });
+  }
+
+  #askMailFrom(session: InboundSession, facts: MailFacts): Eventual<Answer> {
     if (!this.#isBound("onMailFrom")) return this.#begin(session, facts);
     const decision = new MailFromDecision(session, facts);
     return this.#whenDecided(
       session,
       this.#options.dispatcher.ask("onMailFrom", decision),
       (verdict) =>
-        this.#objection(session, "onMailFrom", verdict, () => ({ from: formatReversePath(reversePath) })) ??
+        this.#objection(session, "onMailFrom", verdict, () => ({ from: formatReversePath(facts.reversePath) })) ??
         this.#begin(session, { ...facts, reversePath: decision.reversePath }),
     );
   }
@@ -221,13 +244,15 @@ export class Reception {
   receiveData(session: InboundSession): MailDataReceiver {
     const { transaction } = session;
     const limits = {
-      sizeOctetsMax: this.#listener.limits.sizeOctetsMax,
+      sizeOctetsMax: transaction?.sizeOctetsMax ?? this.#listener.limits.sizeOctetsMax,
       headerOctetsMax,
       lineEnds: this.#listener.lineEnds,
       binary: transaction?.options.body === "BINARYMIME",
     };
-    const asked = transaction && this.#isBound("onHeaders") ? this.#askHeaders(session, transaction) : null;
-    return new MailDataReceiver(this.#options.spool.createBody(), limits, asked);
+    return new MailDataReceiver(this.#options.spool.createBody(), limits, {
+      askHeaders: transaction && this.#isBound("onHeaders") ? this.#askHeaders(session, transaction) : null,
+      askOversize: transaction && this.#sizes.dataAsk(session, transaction),
+    });
   }
 
   /** Takes custody, or says why not: see arrival.ts. */
@@ -274,33 +299,20 @@ export class Reception {
 
   /** Another client speaks from here on: 220 begins the session anew. https://www.postfix.org/XCLIENT_README.html */
   xclient(session: InboundSession, attributes: ReadonlyMap<string, string | null>): Eventual<Answer> {
-    const text = (name: string) => attributes.get(name) ?? null;
-    this.#leave(session);
-    session.forget();
-    // What sinks noted was about somebody else.
-    session.notes.clear();
-    session.ip = text("ADDR") ?? session.ip;
-    session.port = Number(text("PORT") ?? session.port);
-    if (attributes.has("NAME")) session.host = text("NAME");
-    session.helo = text("HELO") ?? "";
-    session.user = text("LOGIN");
+    this.#clients.leave(session.ip);
+    session.become(attributes);
     // Whoever is let in by address is asked about the address that counts.
     return this.#admit(session);
   }
 
   /** https://www.postfix.org/XFORWARD_README.html */
   xforward(session: InboundSession, attributes: ReadonlyMap<string, string | null>): Answer {
-    const forwarded = new Map(session.forwarded);
-    for (const [name, value] of attributes) {
-      if (value === null) forwarded.delete(name);
-      else forwarded.set(name, value);
-    }
-    session.forwarded = forwarded;
+    session.forward(attributes);
     return ok("Noted", "2.0.0");
   }
 
   disconnect(session: InboundSession, reason: DisconnectSubject["reason"]): void {
-    this.#leave(session);
+    this.#clients.leave(session.ip);
     const { messagesAccepted } = session;
     const durationMs = this.#options.clock.now() - session.startedAt;
     if (this.#isBound("onDisconnect")) {
@@ -325,9 +337,7 @@ export class Reception {
 
   /** Counts the client in, and asks whether it may. */
   #admit(session: InboundSession): Eventual<Answer> {
-    const sessions = (this.#sessionsByClient.get(session.ip) ?? 0) + 1;
-    this.#sessionsByClient.set(session.ip, sessions);
-    if (sessions > this.#listener.limits.connectionsPerClientMax) {
+    if (this.#clients.enter(session.ip) > this.#listener.limits.connectionsPerClientMax) {
       return no(421, "4.7.0", "Too many connections from your address", true);
     }
     if (!this.#isBound("onConnect")) return welcome();
@@ -351,21 +361,12 @@ export class Reception {
     this.#options.log.info("command.refused", { ...session.logFields, trigger, ...facts, code, status, reason, by });
   }
 
-  #leave({ ip }: InboundSession): void {
-    const sessions = (this.#sessionsByClient.get(ip) ?? 1) - 1;
-    if (sessions > 0) this.#sessionsByClient.set(ip, sessions);
-    else this.#sessionsByClient.delete(ip);
-  }
-
   #logIn(session: InboundSession, user: string): Answer {
     session.user = user;
     return { code: 235, status: "2.7.0", text: "Authentication successful", close: false };
   }
 
-  #begin(
-    session: InboundSession,
-    facts: { readonly reversePath: ReversePath; readonly parameters: Parameters; readonly options: MailOptions },
-  ): Answer {
+  #begin(session: InboundSession, facts: MailFacts): Answer {
     session.transaction = new InboundTransaction({ id: createId(this.#options.clock.now()), ...facts });
     return ok("Sender accepted", "2.1.0");
   }
@@ -390,7 +391,7 @@ export class Reception {
   #whenDecided<Decided, Result>(
     session: InboundSession,
     decided: Eventual<Decided>,
-    goOn: (decided: Decided) => Result,
+    goOn: (decided: Decided) => Eventual<Result>,
   ): Eventual<Result | Answer> {
     if (!(decided instanceof Promise)) return goOn(decided);
     const { turn } = session;

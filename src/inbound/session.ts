@@ -92,6 +92,29 @@ export class InboundSession implements Session {
     this.transaction = null;
   }
 
+  /** Another client speaks from here on: the one these attributes of XCLIENT are about. null is what the peer does not know. */
+  become(attributes: ReadonlyMap<string, string | null>): void {
+    const text = (name: string) => attributes.get(name) ?? null;
+    this.forget();
+    // What sinks noted was about somebody else.
+    this.notes.clear();
+    this.ip = text("ADDR") ?? this.ip;
+    this.port = Number(text("PORT") ?? this.port);
+    if (attributes.has("NAME")) this.host = text("NAME");
+    this.helo = text("HELO") ?? "";
+    this.user = text("LOGIN");
+  }
+
+  /** What a trusted peer says by XFORWARD of the client it has the mail from. */
+  forward(attributes: ReadonlyMap<string, string | null>): void {
+    const forwarded = new Map(this.forwarded);
+    for (const [name, value] of attributes) {
+      if (value === null) forwarded.delete(name);
+      else forwarded.set(name, value);
+    }
+    this.forwarded = forwarded;
+  }
+
   /** What its log lines say of it. */
   get logFields(): Readonly<Record<string, unknown>> {
     return {
@@ -118,13 +141,20 @@ export class InboundTransaction implements Transaction {
   readonly options: MailOptions;
   /** Each RCPT that was taken, in order: LMTP owes each a reply. RFC 2033 §4.2. */
   readonly rcpts: TakenRcpt[] = [];
+  /** Octets a sink allowed this message at MAIL; null: as many as the listener takes. */
+  readonly sizeOctetsMax: number | null;
   #recipients: Recipient[] = [];
   #mailboxes: Mailbox[] = [];
   /** Recipients in the form they are compared in; see sameMailbox. A look through the list for each would be long for a long one. */
   #known: Set<string> | null = null;
 
-  constructor(facts: Pick<Transaction, "id" | "reversePath" | "parameters" | "options">) {
+  constructor(
+    facts: Pick<Transaction, "id" | "reversePath" | "parameters" | "options"> & {
+      readonly sizeOctetsMax?: number | null;
+    },
+  ) {
     this.id = facts.id;
+    this.sizeOctetsMax = facts.sizeOctetsMax ?? null;
     this.reversePath = facts.reversePath;
     this.parameters = facts.parameters;
     this.options = facts.options;

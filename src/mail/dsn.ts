@@ -2,76 +2,44 @@
  * Reports (DSNs): what the sender of a message is told of what became of it. RFC 3464, in a multipart/report (RFC 6522): words for people, facts for
  * programs, and the message or its header. Pure; where a report goes and whether one is due is the queue's affair.
  */
+import { isAscii } from "node:buffer";
 import { formatDate } from "./date.ts";
-import type { EnvelopeOptions, OriginalRecipient } from "./envelope.ts";
+import type { EnvelopeOptions } from "./envelope.ts";
 import { createField, Header } from "./header.ts";
 import { createId } from "./ids.ts";
 import { formatMailbox, type Mailbox } from "./mailbox.ts";
 import { inlineBody, Message } from "./message.ts";
-import { asciiLine, cleanLine, foldField, formatOriginalRecipient, formatTypedAddress, wrap } from "./report-text.ts";
-import { type ReturnedContent, returnAsAsked, returnHeader } from "./returned-content.ts";
-import { formatReply, type Reply } from "./status.ts";
+import type { ReportedRecipient, ReportFacts } from "./report-facts.ts";
+import {
+  asciiLine,
+  foldField,
+  formatOriginalRecipient,
+  formatTypedAddress,
+  lineOctetsMax,
+  type ReportCharset,
+  reportLine,
+} from "./report-text.ts";
+import { linesOf, writeWords } from "./report-words.ts";
+import { asInternational, returnAsAsked, returnHeader } from "./returned-content.ts";
+import { formatReply } from "./status.ts";
 
-/** What a report says of its recipients; the words are those of the field Action. RFC 3464 §2.3.3. */
-export const reportKinds = ["failed", "delivered", "relayed"] as const;
-export type ReportKind = (typeof reportKinds)[number];
-
-/** One recipient that is reported on. */
-export interface ReportedRecipient {
-  readonly mailbox: Mailbox;
-  /** What the sender calls it, where it was told. RFC 3461 §4.2. */
-  readonly originalRecipient?: OriginalRecipient;
-  /** Enhanced status code, such as `5.1.1`. RFC 3463. */
-  readonly status: string;
-  /** For the sender: one line, without facts of this server's inside; "" where the reply says it all. */
-  readonly reason: string;
-  /** Who said so, where a peer did. */
-  readonly nextHop: string;
-  readonly reply: Reply | null;
-  readonly lastAttemptAt: number;
-}
-
-interface ReportFacts {
-  readonly kind: ReportKind;
-  readonly original: Message;
-  readonly reversePath: Mailbox;
-  readonly recipients: readonly ReportedRecipient[];
-  /** Name of this server. */
-  readonly hostName: string;
-  readonly now: number;
-}
-
-/** The words for people: by kind of report. */
-const wordings = {
-  failed: {
-    subject: "Undeliverable: your message did not reach all of its recipients",
-    one: "could not be delivered to this recipient:",
-    several: "could not be delivered to these recipients:",
-    end: ["It will not be tried again."],
-  },
-  delivered: {
-    subject: "Delivered: your message has arrived",
-    one: "was delivered to this recipient:",
-    several: "was delivered to these recipients:",
-    end: ["You are told because it was sent with the request for a report."],
-  },
-  relayed: {
-    subject: "Relayed: your message was handed on",
-    one: "was handed on to the next server for this recipient:",
-    several: "was handed on to the next server for these recipients:",
-    end: ["That server reports no deliveries: if all goes well you will hear no more."],
-  },
-} as const satisfies Record<ReportKind, unknown>;
+export { type ReportedRecipient, type ReportFacts, type ReportKind, reportKinds } from "./report-facts.ts";
 
 /** @throws nothing: whatever a peer, a client or a header said, it becomes text that is safe to send */
 export async function createReport(facts: ReportFacts): Promise<Message> {
   const { kind, original, reversePath, hostName, now } = facts;
   const id = createId(now);
   // The whole message goes back with failures alone. RFC 3461 §4.3.
-  const returned = kind === "failed" ? await returnAsAsked(original) : returnHeader(original.header);
-  const boundary = createBoundary(id, returned.octets);
-  const words = formatWords(facts, returned.excuse);
-  const eightBitWords = words.some((line) => /[^\x00-\x7f]/.test(line));
+  const content = kind === "failed" ? await returnAsAsked(original) : returnHeader(original.header);
+  const charset = charsetOf(facts);
+  const returned = charset === "utf-8" ? asInternational(content, original.header) : content;
+  const { subject, text } = facts.words ?? writeWords(facts, null);
+  const words = [...linesOf(text), ...(returned.excuse ? [returned.excuse] : []), ""];
+  const status = formatStatus(facts, charset);
+  const boundary = createBoundary(id, Buffer.concat([Buffer.from(words.join("\n")), returned.octets]));
+  const [eightBitWords, eightBitStatus] = [words, status].map((lines) =>
+    lines.some((line) => /[^\x00-\x7f]/.test(line)),
+  );
   const options = optionsOf(original, reversePath);
   return new Message({
     id,
@@ -79,7 +47,12 @@ export async function createReport(facts: ReportFacts): Promise<Message> {
     origin: { sessionId: "", listener: "dsn", ip: "127.0.0.1", host: null, helo: hostName, user: null, tls: null },
     // To nobody's harm: what cannot be delivered of a report is not reported. RFC 5321 §4.5.5, RFC 3461 §6.1.
     envelope: { reversePath: null, recipients: [{ mailbox: reversePath }], ...(options ? { options } : {}) },
-    header: formatHeader(facts, { id, boundary, eightBit: eightBitWords || returned.eightBit }),
+    header: formatHeader(facts, {
+      id,
+      subject,
+      boundary,
+      eightBit: eightBitWords || eightBitStatus || returned.eightBit,
+    }),
     separator: Buffer.from("\r\n"),
     body: inlineBody(
       Buffer.concat([
@@ -92,9 +65,10 @@ export async function createReport(facts: ReportFacts): Promise<Message> {
             "",
             ...words,
             `--${boundary}`,
-            "Content-Type: message/delivery-status",
+            `Content-Type: ${charset === "utf-8" ? "message/global-delivery-status" : "message/delivery-status"}`,
+            ...(eightBitStatus ? eightBit : []),
             "",
-            ...formatStatus(facts),
+            ...status,
             `--${boundary}`,
             `Content-Type: ${returned.type}`,
             ...(returned.eightBit ? eightBit : []),
@@ -110,6 +84,21 @@ export async function createReport(facts: ReportFacts): Promise<Message> {
   });
 }
 
+/**
+ * UTF-8 for a message that came by SMTPUTF8 and has addresses or a header that ASCII would have to rewrite: whoever sent it can read that. RFC 6533 §4.
+ */
+function charsetOf({ original, recipients }: ReportFacts): ReportCharset {
+  if (!original.envelope.options?.smtpUtf8) return "us-ascii";
+  const beyondAscii = (text: string) => /[^\x00-\x7f]/.test(text);
+  return !isAscii(original.header.octets) ||
+    recipients.some(
+      ({ mailbox, originalRecipient }) =>
+        beyondAscii(mailbox.localPart) || (originalRecipient !== undefined && beyondAscii(originalRecipient.address)),
+    )
+    ? "utf-8"
+    : "us-ascii";
+}
+
 /** Said of a part only where it is so: the whole says it then too. RFC 2045 §6.4. */
 const eightBit = ["Content-Transfer-Encoding: 8bit"];
 
@@ -123,8 +112,18 @@ function optionsOf({ envelope }: Message, reversePath: Mailbox): EnvelopeOptions
 }
 
 function formatHeader(
-  { kind, original, reversePath, hostName, now }: ReportFacts,
-  { id, boundary, eightBit }: { readonly id: string; readonly boundary: string; readonly eightBit: boolean },
+  { original, reversePath, hostName, now }: ReportFacts,
+  {
+    id,
+    subject,
+    boundary,
+    eightBit,
+  }: {
+    readonly id: string;
+    readonly subject: string;
+    readonly boundary: string;
+    readonly eightBit: boolean;
+  },
 ): Header {
   const messageId = readMessageId(original.header);
   return new Header([
@@ -132,7 +131,7 @@ function formatHeader(
     createField("From", `Mail Delivery System <postmaster@${hostName}>`),
     // Not an encoded word, which an address may not hold: RFC 2047 §5. An international address goes as UTF-8 (RFC 6532).
     { name: "To", octets: Buffer.from(`To: <${formatMailbox(reversePath)}>\r\n`) },
-    createField("Subject", wordings[kind].subject),
+    createField("Subject", subject),
     createField("Message-ID", `<${id}@${hostName}>`),
     ...(messageId ? [createField("In-Reply-To", messageId), createField("References", messageId)] : []),
     createField("Auto-Submitted", "auto-replied"),
@@ -147,68 +146,47 @@ function formatHeader(
   ]);
 }
 
-/** The part for people. */
-function formatWords(
-  { kind, original, recipients, hostName }: ReportFacts,
-  excuse: ReturnedContent["excuse"],
-): string[] {
-  const { one, several, end } = wordings[kind];
-  const subject = cleanLine(original.header.get("Subject") ?? "");
-  return [
-    `This is the mail server ${hostName}.`,
-    "",
-    `Your message${subject ? ` "${subject}"` : ""} of ${formatDate(original.receivedAt)}`,
-    recipients.length === 1 ? one : several,
-    "",
-    ...recipients.flatMap(({ mailbox, reason, reply, nextHop }) => [
-      `<${formatMailbox(mailbox)}>`,
-      ...wrap(cleanLine(reason)),
-      ...(reply ? wrap(`${cleanLine(nextHop) || "the next hop"} said: ${cleanLine(formatReply(reply))}`) : []),
-      "",
-    ]),
-    ...end,
-    ...(excuse ? [excuse] : []),
-    "",
-  ];
-}
-
 /** The part for programs. RFC 3464 §2.2, §2.3; RFC 3461 §6.3. */
-function formatStatus({ kind, original, recipients, hostName }: ReportFacts): string[] {
+function formatStatus(facts: ReportFacts, charset: ReportCharset): string[] {
+  const { original, recipients, hostName } = facts;
   const { envelopeId } = original.envelope.options ?? {};
   return [
     ...(envelopeId ? [`Original-Envelope-Id: ${asciiLine(envelopeId)}`] : []),
     `Reporting-MTA: dns; ${hostName}`,
     `Arrival-Date: ${formatDate(original.receivedAt)}`,
     ...(original.origin.helo ? [`Received-From-MTA: dns; ${asciiLine(original.origin.helo)}`] : []),
-    ...recipients.flatMap((recipient) => ["", ...formatRecipientStatus(kind, recipient)]),
+    ...recipients.flatMap((recipient) => ["", ...formatRecipientStatus(facts, recipient, charset)]),
     "",
   ];
 }
 
-function formatRecipientStatus(kind: ReportKind, recipient: ReportedRecipient): string[] {
+function formatRecipientStatus(
+  { kind, retryUntil }: ReportFacts,
+  recipient: ReportedRecipient,
+  charset: ReportCharset,
+): string[] {
   const { mailbox, originalRecipient, status, nextHop, reply, reason, lastAttemptAt } = recipient;
-  const original = originalRecipient && `Original-Recipient: ${formatOriginalRecipient(originalRecipient)}`;
+  const original = originalRecipient && `Original-Recipient: ${formatOriginalRecipient(originalRecipient, charset)}`;
   return [
     // An address of such a length is none, and it has no place to be folded.
-    ...(original && original.length <= lineLengthMax ? [original] : []),
-    `Final-Recipient: ${formatTypedAddress(mailbox)}`,
+    ...(original && Buffer.byteLength(original) <= lineOctetsMax ? [original] : []),
+    `Final-Recipient: ${formatTypedAddress(mailbox, charset)}`,
     `Action: ${kind}`,
     `Status: ${status}`,
     ...(reply && nextHop ? [`Remote-MTA: dns; ${asciiLine(nextHop).replace(/:\d+$/, "")}`] : []),
-    // Of failures alone. RFC 3464 §2.3.6.
-    ...(kind === "failed"
+    // Of what did not succeed alone. RFC 3464 §2.3.6.
+    ...(kind === "failed" || (kind === "delayed" && (reply !== null || reason !== ""))
       ? foldField(
           reply
-            ? `Diagnostic-Code: smtp; ${asciiLine(formatReply(reply))}`
-            : `Diagnostic-Code: x-onarrival; ${asciiLine(reason)}`,
+            ? `Diagnostic-Code: smtp; ${reportLine(formatReply(reply), charset)}`
+            : `Diagnostic-Code: x-onarrival; ${reportLine(reason, charset)}`,
         )
       : []),
     `Last-Attempt-Date: ${formatDate(lastAttemptAt)}`,
+    // Of what is delayed alone. RFC 3464 §2.3.9.
+    ...(kind === "delayed" && retryUntil !== undefined ? [`Will-Retry-Until: ${formatDate(retryUntil)}`] : []),
   ];
 }
-
-/** Characters of a line, without its end. RFC 5322 §2.1.1. */
-const lineLengthMax = 998;
 
 function createBoundary(id: string, content: Buffer): string {
   let boundary = `=_${id}`;

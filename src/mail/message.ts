@@ -4,6 +4,7 @@
  */
 
 import { Fault } from "../platform/fault.ts";
+import type { AuthFacts } from "./auth-facts.ts";
 import type { EnvelopeOptions, RecipientOptions } from "./envelope.ts";
 import type { Header } from "./header.ts";
 import type { Mailbox } from "./mailbox.ts";
@@ -62,6 +63,8 @@ export interface Origin {
   readonly user: string | null;
   /** Protocol version of the TLS session, such as `TLSv1.3`. */
   readonly tls: string | null;
+  /** What SPF, DKIM, DMARC and ARC said; absent where the message was not checked. */
+  readonly auth?: AuthFacts;
 }
 
 export interface MessageState {

@@ -1,5 +1,5 @@
 /** What of a message goes back to its sender in a report: its header, or all of it where that was asked for and can be. RFC 3461 §4.3. */
-import { isAscii } from "node:buffer";
+import { isAscii, isUtf8 } from "node:buffer";
 import type { Header } from "./header.ts";
 import type { Message } from "./message.ts";
 
@@ -9,7 +9,8 @@ export const returnedHeaderOctetsMax = 64 * 1024;
 export const returnedMessageOctetsMax = 1024 * 1024;
 
 export interface ReturnedContent {
-  readonly type: "text/rfc822-headers" | "message/rfc822";
+  /** The international kinds are for a report in UTF-8. RFC 6533 §4, §5. */
+  readonly type: "text/rfc822-headers" | "message/rfc822" | "message/global-headers" | "message/global";
   readonly octets: Buffer;
   readonly eightBit: boolean;
   /** For the sender: why it is not the whole message that was asked for; "" where it was not, or is. */
@@ -20,6 +21,13 @@ export interface ReturnedContent {
 export function returnHeader(header: Header, excuse = ""): ReturnedContent {
   const octets = cutHeader(header);
   return { type: "text/rfc822-headers", octets, eightBit: !isAscii(octets), excuse };
+}
+
+/** The same, in a report in UTF-8: where the header itself has UTF-8 the part says so. RFC 6532 §3.7, RFC 6533 §5. */
+export function asInternational(content: ReturnedContent, header: Header): ReturnedContent {
+  if (isAscii(header.octets) || !isUtf8(header.octets)) return content;
+  const type = content.type === "message/rfc822" ? "message/global" : "message/global-headers";
+  return { ...content, type };
 }
 
 /** What the options of the envelope ask for, as far as it can be had; never throws. */

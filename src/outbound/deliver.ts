@@ -1,162 +1,92 @@
-/** Delivery: the queue's port to the world. Recipients are grouped by next hop, the groups go side by side, each recipient gets its outcome. */
-
-import type { Tracer } from "../events/trace.ts";
-import { formatMailbox } from "../mail/mailbox.ts";
+/**
+ * Delivery: the queue's port to the world. The router says which recipients go which way; the groups go side by side, remote ones over SMTP, local ones into
+ * the mailboxes and to programs; each recipient gets its outcome.
+ */
 import type { Message } from "../mail/message.ts";
-import type { Clock } from "../platform/clock.ts";
+import { formatNextHop, type NextHop } from "../mail/next-hop.ts";
 import { describeThrown } from "../platform/fault.ts";
 import type { Deliver, Outcome } from "../queue/attempt.ts";
 import type { StoredRecipient } from "../spool/spool.ts";
-import { MaildirStore } from "./maildir.ts";
-import { chooseNextHop, formatSmarthost, type NextHop, type Routing, type Smarthost, tlsPolicyOf } from "./next-hop.ts";
-import { SmtpClient, type SmtpClientOptions } from "./smtp.ts";
-import type { OutboundEvents } from "./smtp-conversation.ts";
+import type { LocalDelivery } from "./local.ts";
+import type { Routed, RouteRefusal, Router } from "./router.ts";
 
-export interface DeliveryOptions extends Routing {
-  /** Folder of the Maildirs: `<root>/<domain>/<user>`. */
-  readonly maildirRoot: string;
-  /** Our name, for EHLO. */
-  readonly hostName: string;
-  readonly clock: Clock;
-  readonly certificateAuthorities?: string;
-  readonly smtpLimits?: SmtpClientOptions["limits"];
-  /** The dispatcher: who is asked about our sessions with next hops. */
-  readonly events?: OutboundEvents;
-  /** Who follows them. */
-  readonly tracer?: Tracer;
+/** What is left of an attempt for one group: whom for, and which way. */
+interface Leg<Hop extends NextHop> {
+  readonly hop: Hop;
+  readonly message: Message;
+  readonly recipients: readonly StoredRecipient[];
+  readonly attemptId: string;
+  readonly signal?: AbortSignal;
+}
+
+type RemoteHop = Extract<NextHop, { readonly kind: "mx" | "smtp" | "smarthost" }>;
+
+export interface DeliveryOptions {
+  readonly router: Pick<Router, "route" | "laneOf">;
+  /** An outcome for each recipient. */
+  readonly remote: { deliver(leg: Leg<RemoteHop>): Promise<readonly Outcome[]> };
+  readonly local: Pick<LocalDelivery, "deliver">;
 }
 
 export interface Delivery {
   readonly deliver: Deliver;
-  /** The queue's lane for what these recipients need: what may be slow does not wait before what is quick. */
-  laneOf(recipients: readonly StoredRecipient[]): string;
-  /** Other routes from now on, as after a reload; call the queue's `recheckHeld` then. Connections to a smarthost that changed are ended when they are done. */
-  reroute(routing: Routing): void;
-  /** Ends every connection; attempts under way are deferred. */
-  close(): void;
+  /** The queue's lane for a recipient: what may be slow does not wait before what is quick. */
+  readonly laneOf: (recipient: StoredRecipient) => string;
 }
 
-/** Maildirs of one message written at one time. */
-const maildirsAtOnceMax = 10;
-
-export function createDelivery(options: DeliveryOptions): Delivery {
-  const { clock, hostName } = options;
-  const maildirs = new MaildirStore({ root: options.maildirRoot, clock });
-  let routing: Routing = options;
-  let client: { readonly key: string; readonly smtp: SmtpClient } | undefined;
-  /** Clients of former smarthosts whose last connection is not over yet. */
-  const retired = new Set<SmtpClient>();
-
-  function clientOf(smarthost: Smarthost): SmtpClient {
-    const tlsPolicy = tlsPolicyOf(smarthost, routing.tlsPolicies);
-    const key = JSON.stringify([smarthost, tlsPolicy]);
-    if (client?.key === key) return client.smtp;
-    if (client) {
-      const former = client.smtp;
-      retired.add(former);
-      former.retire(() => retired.delete(former));
-    }
-    const { certificateAuthorities, smtpLimits, events, tracer } = options;
-    const smtp = new SmtpClient({
-      smarthost,
-      tlsPolicy,
-      hostName,
-      clock,
-      ...(events === undefined ? {} : { events }),
-      ...(tracer === undefined ? {} : { tracer }),
-      ...(certificateAuthorities === undefined ? {} : { certificateAuthorities }),
-      ...(smtpLimits === undefined ? {} : { limits: smtpLimits }),
-    });
-    client = { key, smtp };
-    return smtp;
-  }
-
-  async function deliverToMaildirs(message: Message, recipients: readonly StoredRecipient[]): Promise<Outcome[]> {
-    const outcomes: Outcome[] = [];
-    const todo = [...recipients];
-    const work = async () => {
-      for (let recipient = todo.shift(); recipient; recipient = todo.shift())
-        outcomes.push(await deliverToMaildir(message, recipient));
-    };
-    await Promise.all(Array.from({ length: Math.min(maildirsAtOnceMax, recipients.length) }, work));
-    return outcomes;
-  }
-
-  async function deliverToMaildir(message: Message, { index, mailbox }: StoredRecipient): Promise<Outcome> {
-    const nextHop = `maildir:${formatMailbox(mailbox)}`;
+export function createDelivery({ router, remote, local }: DeliveryOptions): Delivery {
+  async function deliverGroup(
+    group: Routed | RouteRefusal,
+    work: Omit<Leg<NextHop>, "hop">,
+  ): Promise<readonly Outcome[]> {
+    const { recipients } = group;
+    if (!("hop" in group)) return recipients.map(({ index }) => ({ index, nextHop: "", ...group.outcome }));
+    const { hop } = group;
     try {
-      await maildirs.deliver(message, mailbox);
-      return { index, kind: "delivered", nextHop, reply: null, reason: "written to the Maildir", status: "2.0.0" };
+      return await deliverBy(hop, { ...work, recipients });
     } catch (error) {
-      // The disk is the operator's to mend: the sender hears nothing of it until the mail is given up.
-      return {
+      // A way that breaks is no reason to try the others again.
+      const reason = `cannot deliver: ${describeThrown(error)}`;
+      const nextHop = formatNextHop(hop);
+      return recipients.map(({ index }) => ({
         index,
         kind: "deferred",
         nextHop,
         reply: null,
-        reason: `cannot write to the Maildir: ${describeThrown(error)}`,
+        reason,
         status: "4.3.0",
-      };
+      }));
     }
   }
 
-  function deliverBy({ hop, recipients }: Group, message: Message, attemptId: string): Promise<Outcome[]> {
+  async function deliverBy(hop: NextHop, work: Omit<Leg<NextHop>, "hop">): Promise<readonly Outcome[]> {
     switch (hop.kind) {
       case "maildir":
-        return deliverToMaildirs(message, recipients);
+      case "drop":
+      case "lmtp":
+      case "http":
+        return local.deliver({ ...work, hop });
+      case "mx":
       case "smtp":
-        return clientOf(hop.smarthost).deliver(message, recipients, attemptId);
-      case "held":
-        return Promise.resolve(
-          recipients.map(({ index }) => ({
-            index,
-            kind: "held" as const,
-            nextHop: "",
-            reply: null,
-            reason: hop.reason,
-          })),
-        );
+      case "smarthost":
+        return remote.deliver({ ...work, hop });
+      case "hold":
+        return work.recipients.map(({ index }) => ({
+          index,
+          kind: "held",
+          nextHop: "",
+          reply: null,
+          reason: hop.reason,
+        }));
     }
   }
 
   return {
-    async deliver({ message, recipients, attemptId }) {
-      const groups = groupByHop(recipients, routing);
-      const outcomes = await Promise.all(groups.map((group) => deliverBy(group, message, attemptId)));
-      return outcomes.flat();
+    async deliver(work) {
+      const { message, recipients, attemptId } = work;
+      const groups = await router.route({ message, recipients, attemptId });
+      return (await Promise.all(groups.map((group) => deliverGroup(group, work)))).flat();
     },
-    laneOf(recipients) {
-      let lane = "maildir";
-      for (const { mailbox } of recipients) {
-        const { kind } = chooseNextHop(mailbox, routing);
-        if (kind === "smtp") return kind;
-        if (kind === "held") lane = kind;
-      }
-      return lane;
-    },
-    reroute(changed) {
-      const { localDomains, smarthost, tlsPolicies = routing.tlsPolicies ?? [] } = changed;
-      routing = { localDomains, smarthost, tlsPolicies };
-    },
-    close() {
-      for (const smtp of [...retired, ...(client ? [client.smtp] : [])]) smtp.close();
-    },
+    laneOf: (recipient) => router.laneOf(recipient),
   };
-}
-
-interface Group {
-  readonly hop: NextHop;
-  readonly recipients: StoredRecipient[];
-}
-
-function groupByHop(recipients: readonly StoredRecipient[], routing: Routing): Group[] {
-  const groups = new Map<string, Group>();
-  for (const recipient of recipients) {
-    const hop = chooseNextHop(recipient.mailbox, routing);
-    const key = hop.kind === "smtp" ? formatSmarthost(hop.smarthost) : hop.kind;
-    const group = groups.get(key);
-    if (group) group.recipients.push(recipient);
-    else groups.set(key, { hop, recipients: [recipient] });
-  }
-  return [...groups.values()];
 }

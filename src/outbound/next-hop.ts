@@ -13,6 +13,8 @@ export interface Smarthost {
   /** Name or address. */
   readonly host: string;
   readonly port: number;
+  /** Path of a socket of this machine, in the place of host and port. */
+  readonly socket?: string;
   /** LMTP gives a reply for each recipient. RFC 2033. */
   readonly protocol?: "smtp" | "lmtp";
   /**
@@ -60,6 +62,7 @@ export function chooseNextHop(mailbox: Mailbox, { localDomains, smarthost }: Rou
 }
 
 /** A smarthost as logs, listings and reports name it. */
-export function formatSmarthost({ host, port }: Smarthost): string {
+export function formatSmarthost({ host, port, socket, protocol = "smtp" }: Smarthost): string {
+  if (socket !== undefined) return `${protocol}:${socket}`;
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }

@@ -12,6 +12,8 @@ export class PeerFailure extends Error {
    * not want to; it says nothing of the peer.
    */
   readonly kind: "lost" | "tls" | "violation" | "own";
+  /** Enhanced status code where the peer gave none. RFC 3463 §3.5, §3.8. */
+  readonly status: string | undefined;
 
   constructor(
     message: string,
@@ -19,6 +21,7 @@ export class PeerFailure extends Error {
       readonly reply?: Reply | undefined;
       readonly stage?: ReplyStage;
       readonly kind?: PeerFailure["kind"];
+      readonly status?: string | undefined;
       readonly cause?: unknown;
     } = {},
   ) {
@@ -27,5 +30,6 @@ export class PeerFailure extends Error {
     this.reply = facts.reply;
     this.stage = facts.stage ?? "session";
     this.kind = facts.kind ?? "lost";
+    this.status = facts.status;
   }
 }

@@ -8,6 +8,7 @@ import { describeThrown } from "../platform/fault.ts";
 import { type ClientCommand, clientCommand } from "../smtp/client-command.ts";
 import { chooseMechanism, createSaslClient } from "../smtp/client-scram.ts";
 import { formatSmarthost, type Smarthost } from "./next-hop.ts";
+import { type CertificateCheck, type TlsHeard, tlsResultOf } from "./smtp-certificate.ts";
 import { Conversation, type Judged, type OutboundEvents, rulingOf } from "./smtp-conversation.ts";
 import { PeerFailure } from "./smtp-failure.ts";
 import type { ConnectionLimits } from "./smtp-limits.ts";
@@ -16,15 +17,21 @@ import { SmtpWire } from "./smtp-wire.ts";
 
 export interface ConnectionSettings {
   readonly smarthost: Smarthost;
+  /** The host's, where it was looked up already: connections go there, and TLS goes by the host's name. */
+  readonly address?: string;
   readonly tlsPolicy: TlsPolicy;
   /** Our name, for EHLO. */
   readonly hostName: string;
   readonly clock: Clock;
   /** Certificates to trust in place of the system's; PEM. */
   readonly certificateAuthorities?: string;
+  /** Whether a chain proves who the host is, in the place of its name and of authorities; asked where the policy is `verified`. */
+  readonly proves?: CertificateCheck["proves"];
   readonly limits: ConnectionLimits;
   readonly events: OutboundEvents;
   readonly tracer?: Tracer;
+  /** Hears how TLS went, once for each connection on which it was wanted. */
+  readonly onTls?: ((heard: TlsHeard) => void) | undefined;
 }
 
 /** What sinks made of the session before it began. */
@@ -60,9 +67,9 @@ export async function openConversation(settings: ConnectionSettings): Promise<Co
 /** Before anything is decided: who follows sees that too. */
 function traceOpened(
   { id: session, nextHop: place, host, port }: SessionFacts,
-  { tracer, clock }: ConnectionSettings,
+  { tracer, clock, address = host }: ConnectionSettings,
 ): void {
-  const ip = isIP(host) === 0 ? "" : host;
+  const ip = isIP(address) === 0 ? "" : address;
   if (tracer?.active) tracer.publish({ kind: "opened", session, direction: "out", place, ip, port, at: clock.now() });
 }
 
@@ -96,12 +103,12 @@ async function open(
   settings: ConnectionSettings,
 ): Promise<Conversation> {
   const { smarthost, clock, limits, tracer, events } = settings;
-  const { host, port } = smarthost;
+  const { host, port, socket } = smarthost;
   const { id: session } = facts;
   let wire: SmtpWire;
   try {
     wire = await SmtpWire.connect(
-      { host, port, sourceAddress: choice.sourceAddress },
+      { host, port, socket, address: settings.address, sourceAddress: choice.sourceAddress },
       { clock, limits, tracer, sessionId: session },
     );
   } catch (error) {
@@ -110,7 +117,8 @@ async function open(
   }
   facts.ip = wire.ip;
   facts.tls = null;
-  if (tracer?.active) tracer.publish({ kind: "note", session, text: `connected to ${wire.ip}`, at: clock.now() });
+  if (tracer?.active)
+    tracer.publish({ kind: "note", session, text: `connected to ${socket ?? wire.ip}`, at: clock.now() });
   const talk = new Conversation(wire, facts, limits, events);
   try {
     // With TLS from the first octet on, "off" has nothing to turn off; what is checked stays checked.
@@ -160,8 +168,9 @@ async function startTls(
 ): Promise<void> {
   const optional = policy === "opportunistic";
   if (!talk.wire.extensions.has("STARTTLS")) {
+    settings.onTls?.({ encrypted: false, result: "starttls-not-supported" });
     if (optional) return;
-    throw new PeerFailure("it offers no TLS");
+    throw new PeerFailure("it offers no TLS", { kind: "tls", status: "4.7.4" });
   }
   let judged: Judged;
   try {
@@ -171,6 +180,7 @@ async function startTls(
       throw new PeerFailure(error.message, { kind: "tls", cause: error });
     throw error;
   }
+  if (!judged.ok) settings.onTls?.({ encrypted: false, result: "starttls-not-supported" });
   if (!judged.ok && optional && judged.ruling === null && judged.next === null) return;
   agreed(judged, "it did not begin TLS");
   await secure(talk, policy === "verified", settings);
@@ -180,12 +190,17 @@ async function startTls(
 async function secure(
   { wire, facts }: Conversation,
   check: boolean,
-  { smarthost, certificateAuthorities }: ConnectionSettings,
+  { smarthost, certificateAuthorities, proves, onTls }: ConnectionSettings,
 ): Promise<void> {
-  facts.tls = await wire.secure(smarthost.host, {
-    check,
-    ...(certificateAuthorities === undefined ? {} : { authorities: certificateAuthorities }),
-  });
+  try {
+    const authorities = certificateAuthorities === undefined ? {} : { authorities: certificateAuthorities };
+    const { facts: tls, result } = await wire.secure(smarthost.host, { check, proves, ...authorities });
+    facts.tls = tls;
+    onTls?.({ encrypted: true, result });
+  } catch (error) {
+    onTls?.({ encrypted: false, result: tlsResultOf(error) });
+    throw error;
+  }
   facts.extensions = wire.extensions;
 }
 
@@ -229,6 +244,7 @@ function named(error: unknown, nextHop: string): PeerFailure {
   return new PeerFailure(`Cannot talk to ${nextHop}: ${describeThrown(error)}`, {
     reply: failure?.reply,
     kind: failure?.kind ?? "lost",
+    status: failure?.status,
     cause: error,
   });
 }

@@ -17,6 +17,16 @@ export interface PoolLimits {
 
 export const poolLimits: PoolLimits = { connectionsMax: 10, transactionsMax: 100, idleMs: 5_000, downMs: 10_000 };
 
+interface Wish {
+  /** Not one that was used before. */
+  readonly fresh?: boolean;
+  /** Hears how TLS went, where a connection is made. */
+  readonly onTls?: ConnectionSettings["onTls"];
+}
+
+/** Why what is under way ends when its signal fires. */
+export const timeOver = "the attempt's time is over";
+
 export class SmtpPool {
   readonly #settings: ConnectionSettings;
   readonly #limits: PoolLimits;
@@ -37,15 +47,43 @@ export class SmtpPool {
     this.#clock = settings.clock;
   }
 
-  /** A connection for one transaction; give it back with `release`. `fresh`: not one that was used before. @throws {PeerFailure} */
-  async acquire(fresh = false): Promise<PeerConnection> {
+  /** A connection for one transaction; give it back with `release`. @throws {PeerFailure} */
+  acquire({ signal, ...wish }: Wish & { readonly signal?: AbortSignal | undefined } = {}): Promise<PeerConnection> {
+    const acquired = this.#acquire(wish);
+    if (!signal) return acquired;
+    return new Promise((resolve, reject) => {
+      const stop = () => {
+        reject(new PeerFailure(timeOver, { kind: "own" }));
+        // What comes all the same is for others.
+        acquired.then(
+          (connection) => this.release(connection),
+          () => {},
+        );
+      };
+      if (signal.aborted) return stop();
+      signal.addEventListener("abort", stop, { once: true });
+      const settle = () => signal.removeEventListener("abort", stop);
+      acquired.then(
+        (connection) => {
+          settle();
+          resolve(connection);
+        },
+        (error) => {
+          settle();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  async #acquire({ fresh = false, onTls }: Wish): Promise<PeerConnection> {
     for (;;) {
       if (this.#closed) throw new PeerFailure("the server stops", { kind: "own" });
       if (this.#down && this.#clock.monotonicMs() < this.#down.until) throw this.#down.failure;
       const idle = fresh ? undefined : this.#takeIdle();
       if (idle) return idle;
       if (this.#open.size + this.#connecting < this.#limits.connectionsMax || (fresh && this.#dropIdle())) {
-        const connection = await this.#connect();
+        const connection = await this.#connect(onTls);
         if (connection) return connection;
         // Nobody waited while it was tried: what came free then is idle, and wakes nobody.
         if (!fresh && this.#idle.length > 0) continue;
@@ -105,10 +143,10 @@ export class SmtpPool {
   }
 
   /** A new connection; undefined where none can be made but others stand, so that waiting for one of them makes sense. */
-  async #connect(): Promise<PeerConnection | undefined> {
+  async #connect(onTls: Wish["onTls"]): Promise<PeerConnection | undefined> {
     this.#connecting += 1;
     try {
-      const connection = await PeerConnection.open(this.#settings);
+      const connection = await PeerConnection.open({ ...this.#settings, onTls });
       this.#down = undefined;
       this.#open.add(connection);
       connection.onEnd = () => this.#forget(connection);

@@ -35,6 +35,8 @@ export interface Answer {
   readonly reply: Reply | null;
   readonly reason: string;
   readonly status?: string;
+  /** It is about the peer and not about the mail: another host may be asked. */
+  readonly elsewhere?: true;
 }
 
 export interface TransactionResult {
@@ -129,7 +131,7 @@ class Transaction {
 
     const batch = new Batch(talk, !extensions.has("PIPELINING") || talk.stepwise);
     await batch.add(clientCommand(mail), "mail", null, (judged) => this.#heardMail(judged));
-    if (this.#refusal) throw new Ending(answerOf(this.#refusal, "mail"), "silence");
+    if (this.#refusal) throw new Ending(answerToMail(this.#refusal), "silence");
     for (const [index, recipient] of this.#recipients.entries()) {
       const line = await this.#askPerRecipient(rcptLine(recipient, extensions), recipient, index, batch);
       if (line === null) continue;
@@ -205,7 +207,7 @@ class Transaction {
       await this.#talk.hear(limits.endOfDataMsMax, "_EOD", "data");
       this.#open = false;
     }
-    const answer = this.#refusal ? answerOf(this.#refusal, "mail") : null;
+    const answer = this.#refusal ? answerToMail(this.#refusal) : null;
     throw new Ending(answer, this.#open ? "reset" : "silence");
   }
 
@@ -293,7 +295,7 @@ class Transaction {
     }
     if (subject.inserted.length > 0) {
       await batch.flush();
-      if (this.#refusal) throw new Ending(answerOf(this.#refusal, "mail"), "silence");
+      if (this.#refusal) throw new Ending(answerToMail(this.#refusal), "silence");
       await this.#insert(subject.inserted, "rcpt");
     }
     return subject.command;
@@ -343,11 +345,10 @@ class Transaction {
     // Out of step, its replies may have been to anything: nobody is refused by them.
     if (failure.kind === "violation") this.#answers.clear();
     const { reply, stage, message } = failure;
-    this.#answerRest(
-      reply
-        ? { kind: isPermanent(reply, stage) ? "failed" : "deferred", reply: plain(reply), reason: "" }
-        : { kind: "deferred", reply: null, reason: message },
-    );
+    const answer: Answer = reply
+      ? { kind: isPermanent(reply, stage) ? "failed" : "deferred", reply: plain(reply), reason: "" }
+      : { kind: "deferred", reply: null, reason: message };
+    this.#answerRest(failure.kind === "own" || this.#begun ? answer : { ...answer, elsewhere: true });
     this.#talk.wire.close(message);
     return failure.kind === "lost" && !this.#begun && (reply === undefined || reply.code === 421);
   }
@@ -360,6 +361,12 @@ class Transaction {
 function answerOf({ reply, ruling }: Judged, stage: ReplyStage): Answer {
   if (ruling) return answerTo(ruling, reply);
   return { kind: isPermanent(reply, stage) ? "failed" : "deferred", reply: plain(reply), reason: "" };
+}
+
+/** A MAIL that is refused for now says nothing of the mail (RFC 5321 §5.1); what a sink says is no word of the peer's. */
+function answerToMail(judged: Judged): Answer {
+  const answer = answerOf(judged, "mail");
+  return answer.kind === "deferred" && judged.ruling === null ? { ...answer, elsewhere: true } : answer;
 }
 
 /** What a sink said, of a reply or without one. */

@@ -2,7 +2,7 @@
  * A client session on a socket: lines out, replies in, each within its time; TLS on top where it is wanted. Knows no order of commands. Once it failed it
  * is closed, and says so to whoever waits.
  */
-import { connect as connectSocket, isIP, type Socket } from "node:net";
+import { connect as connectSocket, isIP, type NetConnectOpts, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { TlsFacts } from "../events/subject.ts";
 import type { Tracer } from "../events/trace.ts";
@@ -11,6 +11,7 @@ import { describeThrown } from "../platform/fault.ts";
 import type { ClientCommand } from "../smtp/client-command.ts";
 import { ClientSession } from "../smtp/client-session.ts";
 import type { PeerReply } from "../smtp/reply-reader.ts";
+import { type CertificateCheck, certificateChain, type TlsResult, tlsResultOf } from "./smtp-certificate.ts";
 import { PeerFailure } from "./smtp-failure.ts";
 import type { ConnectionLimits } from "./smtp-limits.ts";
 
@@ -18,8 +19,13 @@ import type { ConnectionLimits } from "./smtp-limits.ts";
 const attemptMsMax = 5_000;
 
 export interface WireTarget {
+  /** Name, or address. */
   readonly host: string;
   readonly port: number;
+  /** Path of a socket of this machine, in the place of all else. */
+  readonly socket?: string | undefined;
+  /** Of the host, where it was looked up already. */
+  readonly address?: string | undefined;
   /** Local address to connect from; null leaves it to the system. */
   readonly sourceAddress: string | null;
 }
@@ -29,6 +35,12 @@ export interface WireSettings {
   readonly limits: ConnectionLimits;
   readonly tracer: Tracer | undefined;
   readonly sessionId: string;
+}
+
+export interface Secured {
+  readonly facts: TlsFacts;
+  /** What the certificate is worth, also where nobody asked for it. */
+  readonly result: TlsResult;
 }
 
 export interface Answered {
@@ -55,14 +67,8 @@ export class SmtpWire {
   }
 
   /** Connects. @throws {PeerFailure} */
-  static async connect({ host, port, sourceAddress }: WireTarget, settings: WireSettings): Promise<SmtpWire> {
-    const socket = connectSocket({
-      host,
-      port,
-      // Of several addresses, the next is tried after so long; a far server needs more than Node's quarter of a second.
-      autoSelectFamilyAttemptTimeout: attemptMsMax,
-      ...(sourceAddress === null ? {} : { localAddress: sourceAddress, family: isIP(sourceAddress) }),
-    });
+  static async connect(target: WireTarget, settings: WireSettings): Promise<SmtpWire> {
+    const socket = connectSocket(placeOf(target));
     await ready(socket, "connect", settings, "no connection");
     return new SmtpWire(socket, settings);
   }
@@ -188,11 +194,8 @@ export class SmtpWire {
     );
   }
 
-  /**
-   * The handshake; `check`: the certificate has to prove the host's name.
-   * @throws {PeerFailure} of kind `tls`
-   */
-  async secure(host: string, { check, authorities }: { check: boolean; authorities?: string }): Promise<TlsFacts> {
+  /** The handshake. @throws {PeerFailure} of kind `tls` */
+  async secure(host: string, { check, authorities, proves }: CertificateCheck): Promise<Secured> {
     if (this.#ended) throw new PeerFailure(this.#ended.message, { kind: "tls", cause: this.#ended });
     const plain = this.#socket;
     plain.removeAllListeners();
@@ -203,23 +206,29 @@ export class SmtpWire {
       socket: plain,
       host,
       servername: serverName ?? "",
-      rejectUnauthorized: check,
+      rejectUnauthorized: check && proves === undefined,
       ...(authorities === undefined ? {} : { ca: authorities }),
     });
     this.#socket = socket;
     try {
       await ready(socket, "secureConnect", this.#settings, "no TLS");
+      if (check && proves?.(certificateChain(socket)) === false)
+        throw new Error("its certificate matches no TLSA record");
     } catch (error) {
-      const failure = new PeerFailure(describeThrown(error), { kind: "tls", cause: error });
+      const failure = new PeerFailure(describeThrown(error), { kind: "tls", status: "4.7.5", cause: error });
+      // Whatever still comes of it is of no interest.
+      socket.on("error", () => {});
+      socket.destroy();
       plain.destroy();
       this.#end(failure);
       throw failure;
     }
     this.#session.secured();
     this.#attach(socket);
-    const facts = tlsFacts(socket, serverName);
+    const proven = check && proves !== undefined;
+    const facts = tlsFacts(socket, serverName, proven || socket.authorized);
     this.note(`${facts.version} ${facts.cipher}`);
-    return facts;
+    return { facts, result: proven || socket.authorized ? "success" : tlsResultOf(socket.authorizationError) };
   }
 
   /** What happened besides lines, for whoever follows. */
@@ -284,6 +293,17 @@ export class SmtpWire {
   }
 }
 
+function placeOf({ host, port, socket, address, sourceAddress }: WireTarget): NetConnectOpts {
+  if (socket !== undefined) return { path: socket };
+  return {
+    host: address ?? host,
+    port,
+    // Of several addresses, the next is tried after so long; a far server needs more than Node's quarter of a second.
+    autoSelectFamilyAttemptTimeout: attemptMsMax,
+    ...(sourceAddress === null ? {} : { localAddress: sourceAddress, family: isIP(sourceAddress) }),
+  };
+}
+
 /** Waits for a socket to be of use. */
 function ready(socket: Socket, event: string, { clock, limits }: WireSettings, what: string): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -310,7 +330,7 @@ function ready(socket: Socket, event: string, { clock, limits }: WireSettings, w
   });
 }
 
-function tlsFacts(socket: TLSSocket, serverName: string | null): TlsFacts {
+function tlsFacts(socket: TLSSocket, serverName: string | null, verified: boolean): TlsFacts {
   const certificate = socket.getPeerCertificate();
   const shown = certificate && Object.keys(certificate).length > 0;
   const alternative = shown ? certificate.subjectaltname?.split(", ")[0]?.replace(/^\w[\w ]*:/, "") : undefined;
@@ -323,7 +343,7 @@ function tlsFacts(socket: TLSSocket, serverName: string | null): TlsFacts {
       ? {
           subject: commonName ?? alternative ?? "",
           fingerprint: certificate.fingerprint256,
-          verified: socket.authorized,
+          verified,
         }
       : null,
   };

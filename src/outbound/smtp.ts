@@ -11,20 +11,28 @@ import { describeThrown } from "../platform/fault.ts";
 import type { Outcome } from "../queue/attempt.ts";
 import type { StoredRecipient } from "../spool/spool.ts";
 import { formatSmarthost, type Smarthost, tlsPolicyOf } from "./next-hop.ts";
+import type { TlsHeard } from "./smtp-certificate.ts";
 import type { PeerConnection } from "./smtp-connection.ts";
 import type { OutboundEvents } from "./smtp-conversation.ts";
 import { PeerFailure } from "./smtp-failure.ts";
 import { type ConnectionLimits, connectionLimits } from "./smtp-limits.ts";
 import type { ConnectionSettings } from "./smtp-opening.ts";
-import { type PoolLimits, poolLimits, SmtpPool } from "./smtp-pool.ts";
+import { type PoolLimits, poolLimits, SmtpPool, timeOver } from "./smtp-pool.ts";
 
 /** Recipients of one transaction: as many as every server must take. RFC 5321 §4.5.3.1.8. */
 const recipientsMax = 100;
 
+/** REQUIRETLS is needed and not to be had. RFC 8689 §5. */
+const noTlsStatus = "5.7.30";
+
 export interface SmtpClientOptions {
   readonly smarthost: Smarthost;
+  /** The host's, where it was looked up already; TLS goes by the host's name all the same. */
+  readonly address?: string;
   /** In the place of what the smarthost says. */
   readonly tlsPolicy?: TlsPolicy;
+  /** Whether a chain of certificates proves who the host is, in the place of its name and of authorities; asked where the policy is `verified`. */
+  readonly proves?: (chain: readonly Buffer[]) => boolean;
   /** Our name, for EHLO. */
   readonly hostName: string;
   readonly clock: Clock;
@@ -33,6 +41,23 @@ export interface SmtpClientOptions {
   readonly limits?: Partial<ConnectionLimits & PoolLimits>;
   readonly events?: OutboundEvents;
   readonly tracer?: Tracer;
+}
+
+export interface SmtpWork {
+  readonly message: Message;
+  readonly recipients: readonly StoredRecipient[];
+  readonly attemptId: string;
+  /** Ends the work when it fires: who has no outcome by then is deferred. */
+  readonly signal?: AbortSignal | undefined;
+  /** Hears how TLS went, where a connection is made for this. */
+  readonly onTls?: (heard: TlsHeard) => void;
+}
+
+/** How it went for one recipient. */
+export interface Tried {
+  readonly outcome: Outcome;
+  /** Nothing was said about the recipient or the mail: another host of the same next hop may be asked. RFC 5321 §5.1. */
+  readonly elsewhere: boolean;
 }
 
 /** Nobody is bound to anything. */
@@ -68,25 +93,36 @@ export class SmtpClient {
     // A password is not for the message's sender to risk.
     const mayBeLenient = (tlsPolicy === "required" || tlsPolicy === "verified") && smarthost.user === undefined;
     this.#createLenientPool = () =>
-      mayBeLenient ? createPool({ ...settings, tlsPolicy: "opportunistic" }) : undefined;
+      mayBeLenient ? createPool({ ...settings, proves: undefined, tlsPolicy: "opportunistic" }) : undefined;
   }
 
   /** One attempt for these recipients of a message; an outcome for each. Never throws. */
   async deliver(message: Message, recipients: readonly StoredRecipient[], attemptId = ""): Promise<Outcome[]> {
+    const tried = await this.attempt({ message, recipients, attemptId });
+    return tried.map(({ outcome }) => outcome);
+  }
+
+  /** The same, for who knows other hosts. Never throws. */
+  async attempt(work: SmtpWork): Promise<Tried[]> {
     this.#deliveries += 1;
-    const outcomes: Outcome[] = [];
-    let rest = recipients;
+    const all: Tried[] = [];
+    let rest = work.recipients;
     while (rest.length > 0) {
-      const settled = await this.#transact(message, rest, attemptId);
+      const settled = await this.#transact({ ...work, recipients: rest });
       // Never so: each transaction answers for somebody. Whoever has no outcome is deferred by the queue.
       if (settled.length === 0) break;
-      outcomes.push(...settled);
-      const done = new Set(settled.map(({ index }) => index));
+      all.push(...settled);
+      const done = new Set(settled.map(({ outcome }) => outcome.index));
       rest = rest.filter(({ index }) => !done.has(index));
     }
     this.#deliveries -= 1;
     this.#checkDone();
-    return outcomes;
+    return all;
+  }
+
+  /** Nothing is under way, and no connection stands. */
+  get quiet(): boolean {
+    return this.#deliveries === 0 && this.#pool.size === 0 && (this.#lenientPool?.size ?? 0) === 0;
   }
 
   /** Ends what is idle, and the rest when it is done; then calls `onDone`. */
@@ -104,27 +140,27 @@ export class SmtpClient {
   }
 
   #checkDone(): void {
-    if (this.#deliveries > 0 || this.#pool.size > 0 || (this.#lenientPool?.size ?? 0) > 0) return;
+    if (!this.quiet) return;
     const done = this.#onDone;
     this.#onDone = undefined;
     done?.();
   }
 
-  /** RFC 8689 §5: the field lowers what is asked of TLS, unless REQUIRETLS says the contrary. */
-  #poolFor({ envelope, header }: Message): SmtpPool {
-    const lenient = envelope.options?.requireTls !== true && header.get("TLS-Required")?.trim().toLowerCase() === "no";
-    if (!lenient) return this.#pool;
+  #poolFor(message: Message): SmtpPool {
+    if (!needsNoTls(message)) return this.#pool;
     this.#lenientPool ??= this.#createLenientPool();
     return this.#lenientPool ?? this.#pool;
   }
 
   /** One transaction with as many of the recipients as it may have; at least one outcome. */
-  async #transact(message: Message, recipients: readonly StoredRecipient[], attemptId: string): Promise<Outcome[]> {
+  async #transact({ message, recipients, attemptId, signal, onTls }: SmtpWork): Promise<Tried[]> {
     const pool = this.#poolFor(message);
     let connection: PeerConnection | undefined;
+    const stop = () => connection?.close(timeOver);
+    signal?.addEventListener("abort", stop);
     try {
       for (let fresh = false; ; fresh = true) {
-        connection = await pool.acquire(fresh);
+        connection = await pool.acquire({ fresh, signal, onTls });
         const reused = connection.transactions > 0;
         const { objections, willing } = this.#examine(connection, message, takeBatch(connection, recipients));
         if (willing.length === 0) return objections;
@@ -142,25 +178,30 @@ export class SmtpClient {
           continue;
         }
         const reports = connection.supports("DSN");
-        const answered = willing.flatMap(({ index, mailbox }): Outcome[] => {
+        const answered = willing.flatMap(({ index, mailbox }): Tried[] => {
           const answer = answers.get(formatMailbox(mailbox));
           if (!answer) return [];
           // Who offers DSN was told what is to be reported, and reports from here on. RFC 3461 §5.2.2.
           const passedOn = answer.kind === "delivered" && reports ? { dsnPassedOn: true } : {};
-          return [{ index, nextHop: this.#nextHop, ...answer, ...passedOn }];
+          const { elsewhere = false, ...how } = answer;
+          return [{ outcome: { index, nextHop: this.#nextHop, ...how, ...passedOn }, elsewhere }];
         });
         return [...objections, ...answered];
       }
     } catch (error) {
-      const reply = error instanceof PeerFailure ? (error.reply ?? null) : null;
-      return recipients.map(({ index }) => ({
-        index,
+      const { reply = null, kind = "own", status = undefined } = error instanceof PeerFailure ? error : {};
+      const elsewhere = kind !== "own";
+      const outcome = {
         kind: "deferred",
         nextHop: this.#nextHop,
         reply,
         reason: describeThrown(error),
-      }));
+        ...(status === undefined ? {} : { status }),
+        ...(elsewhere ? { destinationDown: true } : {}),
+      } as const;
+      return recipients.map(({ index }) => ({ outcome: { index, ...outcome }, elsewhere }));
     } finally {
+      signal?.removeEventListener("abort", stop);
       if (connection) pool.release(connection);
     }
   }
@@ -170,11 +211,13 @@ export class SmtpClient {
     connection: PeerConnection,
     message: Message,
     recipients: readonly StoredRecipient[],
-  ): { readonly objections: Outcome[]; readonly willing: StoredRecipient[] } {
+  ): { readonly objections: Tried[]; readonly willing: StoredRecipient[] } {
     const objection = this.#objectionTo(message, connection);
     if (objection) {
       const [status, reason] = objection;
-      return { objections: recipients.map(({ index }) => this.#refuse(index, status, reason)), willing: [] };
+      // RFC 8689 §4.2.1: of several hosts, one may have the TLS that the sender asks for.
+      const elsewhere = status === noTlsStatus;
+      return { objections: recipients.map(({ index }) => this.#refuse(index, status, reason, elsewhere)), willing: [] };
     }
     if (connection.supports("SMTPUTF8")) return { objections: [], willing: [...recipients] };
     const willing = recipients.filter(({ mailbox }) => isAsciiMailbox(mailbox));
@@ -203,18 +246,23 @@ export class SmtpClient {
       // RFC 8689 §4.2.1.
       if (!connection.verified)
         return [
-          "5.7.30",
+          noTlsStatus,
           `the message needs TLS with a certificate that proves the name, which ${this.#nextHop} has not`,
         ];
       if (!connection.supports("REQUIRETLS"))
-        return ["5.7.30", `the message needs REQUIRETLS, which ${this.#nextHop} does not offer`];
+        return [noTlsStatus, `the message needs REQUIRETLS, which ${this.#nextHop} does not offer`];
     }
     return null;
   }
 
-  #refuse(index: number, status: string, reason: string): Outcome {
-    return { index, kind: "failed", nextHop: this.#nextHop, reply: null, reason, status };
+  #refuse(index: number, status: string, reason: string, elsewhere = false): Tried {
+    return { outcome: { index, kind: "failed", nextHop: this.#nextHop, reply: null, reason, status }, elsewhere };
   }
+}
+
+/** RFC 8689 §5: the field lowers what is asked of TLS, unless REQUIRETLS says the contrary. */
+export function needsNoTls({ envelope, header }: Message): boolean {
+  return envelope.options?.requireTls !== true && header.get("TLS-Required")?.trim().toLowerCase() === "no";
 }
 
 /** The first recipients, as many as one transaction may have. RFC 9422 §5.2, §5.3. */

@@ -1,16 +1,22 @@
 /**
- * DNS as a port: every look-up ends within its time with one of three outcomes, and never throws. The real one asks the machine's name servers and
- * keeps what it heard for a while; the fake one of the tests stands in test/support. What to do with an outcome is the asker's affair.
+ * DNS as a port: every look-up ends within its time with one of three outcomes, and never throws. The real one asks name servers with a client of our own
+ * (dns-client.ts) and keeps what it heard for a while; the fake one of the tests stands in test/support. What to do with an outcome is the asker's affair.
  */
-import { Resolver as NameServers } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { Clock } from "./clock.ts";
+import { reverseNameOf } from "./dns-address.ts";
+import { DnsClient } from "./dns-client.ts";
+import { MachineNames, type NameServer, parseNameServer } from "./dns-machine.ts";
+import { isHostName, plainName, type QuestionType } from "./dns-message.ts";
 
 /** `failed` is temporary: no name server gave an answer in time, or one could not. Who asks for mail's sake defers then, or goes on without. */
 export type Answer<T> =
-  | { readonly kind: "found"; readonly values: readonly [T, ...T[]] }
-  /** There is no such record. `nameExists`: the name has others (NODATA, not NXDOMAIN; RFC 2308 §2). */
-  | { readonly kind: "none"; readonly nameExists: boolean }
+  | { readonly kind: "found"; readonly values: readonly [T, ...T[]]; readonly authentic: boolean }
+  /**
+   * There is no such record. `nameExists`: the name has others (NODATA, not NXDOMAIN; RFC 2308 §2). `authentic`, as above: signed, and checked by a
+   * name server that is believed. RFC 4035 §4.9.3.
+   */
+  | { readonly kind: "none"; readonly nameExists: boolean; readonly authentic: boolean }
   | { readonly kind: "failed"; readonly reason: string };
 
 export interface MxRecord {
@@ -20,14 +26,22 @@ export interface MxRecord {
   readonly host: string;
 }
 
+/** What a certificate has to match. The numbers as they stand in RFC 6698 §2.1. */
+export interface TlsaRecord {
+  readonly usage: number;
+  readonly selector: number;
+  readonly matchingType: number;
+  readonly data: Buffer;
+}
+
 export interface LookupOptions {
   /** Time for this look-up; the resolver's own where absent. */
   readonly timeoutMs?: number;
 }
 
-/** Names may be written with or without a dot at the end, in any case; they come back in lower case without one. */
+/** Names may be written with or without a dot at the end, in any case; they come back in lower case without one. No name is completed: search lists are not used. */
 export interface Resolver {
-  /** Addresses of a name: A for family 4, AAAA for 6. */
+  /** Addresses of a name: A for family 4, AAAA for 6. What the machine knows itself (/etc/hosts) goes before DNS. */
   address(name: string, family: 4 | 6, options?: LookupOptions): Promise<Answer<string>>;
   /** Lowest preference first. */
   mx(name: string, options?: LookupOptions): Promise<Answer<MxRecord>>;
@@ -35,24 +49,27 @@ export interface Resolver {
   txt(name: string, options?: LookupOptions): Promise<Answer<string>>;
   /** Names of an address, not verified: whoever owns the address writes what he likes. RFC 1035 §3.5. */
   reverse(ip: string, options?: LookupOptions): Promise<Answer<string>>;
+  /** Of `_25._tcp.mx.example.org`. RFC 6698 §3. */
+  tlsa(name: string, options?: LookupOptions): Promise<Answer<TlsaRecord>>;
 }
 
 export interface DnsResolverOptions {
   readonly clock: Clock;
-  /** `address` or `address:port`; the machine's own where absent. */
+  /** `address` or `address:port`; those of the machine where absent or empty. */
   readonly servers?: readonly string[];
+  /** Of the servers, those whose word on signatures is believed; of this machine's own (loopback) it always is. */
+  readonly trustedServers?: readonly string[];
   /** Time for a look-up that says nothing else. */
   readonly timeoutMs?: number;
   /** Answers kept; the one that was not asked for longest goes first. */
   readonly entriesMax?: number;
   /** Look-ups under way at a time; more of them fail at once. */
   readonly lookupsMax?: number;
+  /** Where the machine's own names are; /etc/resolv.conf and /etc/hosts where absent. */
+  readonly files?: { readonly resolvConf?: string; readonly hosts?: string };
 }
 
-/** How long answers are kept that come without a time to live: node:dns tells it of addresses alone. */
-const keptMsDefault = 300_000;
-/** RFC 2308 §5 lets a negative answer live as long as its zone says, which node:dns does not tell. */
-const keptMsOfNone = 60_000;
+/** How long answers are kept. The shortest (lenient: RFC 1035 §3.2.1 has 0 for "not at all") spares a server those who ask the same just now. */
 const keptMsMin = 1_000;
 const keptMsMax = 3_600_000;
 
@@ -66,16 +83,29 @@ interface Kept {
   readonly until: number;
 }
 
-/** A resolver over node:dns. `close` ends the look-ups under way; they have failed then. */
+/**
+ * A resolver over name servers. `close` ends the look-ups under way; they have failed then.
+ * @throws {Fault} `config.invalid` for a server that is none
+ */
 export function createResolver({
   clock,
-  servers,
+  servers = [],
+  trustedServers = [],
   timeoutMs: timeoutMsDefault = 5_000,
   entriesMax = 10_000,
   lookupsMax = 1_000,
+  files = {},
 }: DnsResolverOptions): Resolver & { close(): void } {
-  const dns = new NameServers({ timeout: Math.max(500, Math.floor(timeoutMsDefault / 3)), tries: 3 });
-  if (servers) dns.setServers(servers);
+  const machine = new MachineNames({ clock, ...files });
+  const configured = servers.map(parseNameServer);
+  const trusted = trustedServers.map(parseNameServer);
+  const dns = new DnsClient({
+    clock,
+    servers: () => (configured.length > 0 ? configured : machine.servers()),
+    isTrusted: (server) =>
+      isLoopback(server) || trusted.some(({ address, port }) => address === server.address && port === server.port),
+    timeoutMs: timeoutMsDefault,
+  });
   const kept = new Map<string, Kept>();
   const underWay = new Map<string, Promise<Answer<unknown>>>();
 
@@ -97,7 +127,9 @@ export function createResolver({
   }
 
   /** One question: from memory, with those who ask the same just now, or from a name server. */
-  function ask<T>(key: string, query: () => Promise<Heard<T>>, options: LookupOptions = {}): Promise<Answer<T>> {
+  function ask<T>(type: QuestionType, name: string, read: Read<T>, options: LookupOptions = {}): Promise<Answer<T>> {
+    const asked = plainName(name);
+    const key = `${type} ${asked}`;
     // A key names its record type, so what is kept under it has that type's values.
     const known = recall(key) as Answer<T> | undefined;
     if (known) return Promise.resolve(known);
@@ -105,8 +137,7 @@ export function createResolver({
     if (!answer) {
       if (underWay.size >= lookupsMax)
         return Promise.resolve({ kind: "failed", reason: "too many look-ups at a time" });
-      answer = query()
-        .catch((error: unknown): Heard<T> => ({ answer: outcomeOf(error), keptMs: keptMsOfNone }))
+      answer = query(type, asked, read)
         .then((heard) => {
           keep(key, heard);
           return heard.answer;
@@ -117,59 +148,74 @@ export function createResolver({
     return answeredWithin(answer, options.timeoutMs ?? timeoutMsDefault, clock);
   }
 
+  async function query<T>(type: QuestionType, name: string, read: Read<T>): Promise<Heard<T>> {
+    const heard = await dns.lookUp({ name, type });
+    if (heard.kind === "failed") return { answer: heard, keptMs: 0 };
+    const { data, nameExists, authentic, ttlSeconds } = heard;
+    const keptMs = Math.min(Math.max((ttlSeconds ?? 0) * 1_000, keptMsMin), keptMsMax);
+    const [first, ...rest] = data.flatMap(read);
+    if (first !== undefined) return { answer: { kind: "found", values: [first, ...rest], authentic }, keptMs };
+    // Records that say nothing are not the same as none: with none, mail would go another way.
+    if (data.length > 0) return { answer: { kind: "failed", reason: `no ${type} record can be used` }, keptMs };
+    return { answer: { kind: "none", nameExists, authentic }, keptMs };
+  }
+
   return {
     address(name, family, options) {
-      const asked = plainName(name);
-      return ask(
-        `${family} ${asked}`,
-        async () => {
-          const records = await (family === 4
-            ? dns.resolve4(asked, { ttl: true })
-            : dns.resolve6(asked, { ttl: true }));
-          const ttlMs = Math.min(...records.map(({ ttl }) => ttl)) * 1_000;
-          return {
-            answer: found(records.map(({ address }) => address)),
-            keptMs: Math.min(Math.max(ttlMs, keptMsMin), keptMsMax),
-          };
-        },
-        options,
+      const own = machine.addressesOf(plainName(name), family);
+      if (own === undefined) return ask(family === 4 ? "A" : "AAAA", name, readAddress, options);
+      const [first, ...rest] = own;
+      return Promise.resolve(
+        first === undefined
+          ? { kind: "none", nameExists: true, authentic: false }
+          : { kind: "found", values: [first, ...rest], authentic: false },
       );
     },
-    mx(name, options) {
-      const asked = plainName(name);
-      return ask(
-        `mx ${asked}`,
-        async () => {
-          const records = await dns.resolveMx(asked);
-          const sorted = records
-            .map(({ priority, exchange }) => ({ preference: priority, host: plainName(exchange) }))
-            .sort((one, other) => one.preference - other.preference);
-          return { answer: found(sorted), keptMs: keptMsDefault };
-        },
-        options,
-      );
+    async mx(name, options) {
+      const answer = await ask("MX", name, readMx, options);
+      if (answer.kind !== "found") return answer;
+      const [first, ...rest] = answer.values.toSorted((one, other) => one.preference - other.preference);
+      return { ...answer, values: [first!, ...rest] };
     },
-    txt(name, options) {
-      const asked = plainName(name);
-      return ask(
-        `txt ${asked}`,
-        async () => {
-          const records = await dns.resolveTxt(asked);
-          return { answer: found(records.map((pieces) => pieces.join(""))), keptMs: keptMsDefault };
-        },
-        options,
-      );
-    },
+    txt: (name, options) => ask("TXT", name, readText, options),
     reverse(ip, options) {
-      if (isIP(ip) === 0) return Promise.resolve({ kind: "none", nameExists: false });
-      return ask(
-        `ptr ${ip}`,
-        async () => ({ answer: found((await dns.reverse(ip)).map(plainName)), keptMs: keptMsDefault }),
-        options,
-      );
+      const name = reverseNameOf(ip);
+      if (name === undefined) return Promise.resolve({ kind: "none", nameExists: false, authentic: false });
+      return ask("PTR", name, readName, options);
     },
-    close: () => dns.cancel(),
+    tlsa: (name, options) => ask("TLSA", name, readTlsa, options),
+    close: () => dns.close(),
   };
+}
+
+/** The value in a record's data as dns-packet gives it; nothing where it is of no use. */
+type Read<T> = (data: unknown) => readonly T[];
+
+const readAddress: Read<string> = (data) => (typeof data === "string" && isIP(data) > 0 ? [data] : []);
+
+const readName: Read<string> = (data) => {
+  const name = plainName(String(data));
+  return isHostName(name) ? [name] : [];
+};
+
+const readMx: Read<MxRecord> = (data) => {
+  const { preference = 0, exchange } = data as { readonly preference?: number; readonly exchange: string };
+  if (exchange === ".") return [{ preference, host: "" }];
+  return readName(exchange).map((host) => ({ preference, host }));
+};
+
+const readText: Read<string> = (data) => [Buffer.concat(data as readonly Buffer[]).toString("utf8")];
+
+const readTlsa: Read<TlsaRecord> = (data) => {
+  const { usage, selector, matchingType, certificate } = data as Omit<TlsaRecord, "data"> & {
+    readonly certificate: Buffer;
+  };
+  // A copy: what is kept must not hold the whole message.
+  return [{ usage, selector, matchingType, data: Buffer.from(certificate) }];
+};
+
+function isLoopback({ address }: NameServer): boolean {
+  return address === "::1" || (isIP(address) === 4 && address.startsWith("127."));
 }
 
 /** The answer, or `failed` after so long. The look-up itself goes on, and its answer is kept for who asks next. */
@@ -183,27 +229,4 @@ function answeredWithin<T>(answer: Promise<Answer<T>>, timeoutMs: number, clock:
       resolve(value);
     });
   });
-}
-
-function found<T>(values: readonly T[]): Answer<T> {
-  const [first, ...rest] = values;
-  return first === undefined ? { kind: "none", nameExists: true } : { kind: "found", values: [first, ...rest] };
-}
-
-function outcomeOf(error: unknown): Answer<never> {
-  const { code, message } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case "ENODATA":
-      return { kind: "none", nameExists: true };
-    // A name that cannot be asked for cannot exist either.
-    case "ENOTFOUND":
-    case "EBADNAME":
-      return { kind: "none", nameExists: false };
-    default:
-      return { kind: "failed", reason: code ?? message };
-  }
-}
-
-function plainName(name: string): string {
-  return (name.endsWith(".") ? name.slice(0, -1) : name).toLowerCase();
 }

@@ -52,11 +52,25 @@ const expiredStatus = "4.4.7";
 /** Characters of an outcome's words that are kept. */
 const outcomeLengthMax = 500;
 
+/** Shortest wait that a peer may ask for, and the longest where the schedule's own is shorter. */
+const retryAfterMsMin = 1_000;
+const retryAfterMsMax = 60 * 60_000;
+
+export interface AttemptFacts {
+  readonly receivedAt: number;
+  readonly now: number;
+  readonly schedule: RetrySchedule;
+  /** Age from which the sender is told that it is late; absent or 0: never. */
+  readonly delayWarningMs?: number;
+  /** False where nobody knows yet whom it is for. Default true. */
+  readonly categorized?: boolean;
+}
+
 /** One settlement for each recipient; those without an outcome are deferred. */
 export function settleAttempt(
   recipients: readonly StoredRecipient[],
   outcomes: readonly Outcome[],
-  facts: { readonly receivedAt: number; readonly now: number; readonly schedule: RetrySchedule },
+  facts: AttemptFacts,
 ): Settlement[] {
   const byIndex = new Map(outcomes.map((outcome) => [outcome.index, outcome]));
   // One draw of chance for a message: what was deferred together stays together.
@@ -75,8 +89,43 @@ export function settleAttempt(
       reason: "the attempt ended without an outcome",
     };
     const outcome = given.kind === "deferred" ? expireOutcome(given, recipient, facts) : given;
-    return { recipient, outcome, update: updateOf(recipient, outcome, facts.now, delayMsOf) };
+    const delayed = (outcome.kind === "deferred" || outcome.kind === "held") && isLate(recipient, facts);
+    const update = {
+      ...updateOf(recipient, outcome, facts, delayMsOf),
+      ...(delayed ? { delayTold: true as const } : {}),
+      ...(facts.categorized === false ? { categorized: false } : {}),
+    };
+    return { recipient, outcome, update, ...(delayed ? { delayed } : {}) };
   });
+}
+
+/** Whether the sender has to be told now; once is enough. */
+export function isLate(recipient: Pick<StoredRecipient, "delayTold">, facts: AttemptFacts): boolean {
+  const { receivedAt, now, delayWarningMs = 0 } = facts;
+  return delayWarningMs > 0 && !recipient.delayTold && now - receivedAt >= delayWarningMs;
+}
+
+/** What becomes of recipients that were not tried and will not be: their time is over. */
+export function settleExpired(
+  recipients: readonly StoredRecipient[],
+  facts: { readonly nextHop: string; readonly reason: string; readonly now: number },
+): Settlement[] {
+  return recipients.map((recipient) => {
+    const tried = recipient.lastOutcome && `; ${recipient.lastOutcome}`;
+    const outcome: Outcome = {
+      index: recipient.index,
+      kind: "failed",
+      nextHop: facts.nextHop,
+      reply: null,
+      status: expiredStatus,
+      reason: `given up after ${recipient.attempts} attempts, ${facts.reason}${tried}`,
+    };
+    return { recipient, outcome, update: failedUpdate(recipient, outcome, facts.now) };
+  });
+}
+
+function failedUpdate({ index, attempts }: StoredRecipient, outcome: Outcome, now: number): RecipientUpdate {
+  return { index, state: "failed", attempts, nextAttemptAt: now, lastOutcome: describeOutcome(outcome) };
 }
 
 /** The outcome in words: what the listing and the log show. */
@@ -85,14 +134,10 @@ export function describeOutcome({ reply, reason }: Outcome): string {
   return words.length > outcomeLengthMax ? `${words.slice(0, outcomeLengthMax)}…` : words;
 }
 
-/** What `lastOutcome` of a held recipient starts with. */
+/** What `lastOutcome` of a held recipient starts with, for people; `heldBy` is what counts. */
 export const heldPrefix = "held: ";
 
-function expireOutcome(
-  outcome: Outcome,
-  recipient: StoredRecipient,
-  facts: { readonly receivedAt: number; readonly now: number; readonly schedule: RetrySchedule },
-): Outcome {
+function expireOutcome(outcome: Outcome, recipient: StoredRecipient, facts: AttemptFacts): Outcome {
   const attempts = recipient.attempts + 1;
   if (!facts.schedule.givesUp({ receivedAt: facts.receivedAt, now: facts.now, attempts })) return outcome;
   return {
@@ -106,7 +151,7 @@ function expireOutcome(
 function updateOf(
   recipient: StoredRecipient,
   outcome: Outcome,
-  now: number,
+  { now, schedule }: AttemptFacts,
   delayMsOf: (attempts: number) => number,
 ): RecipientUpdate {
   const { index } = recipient;
@@ -118,10 +163,16 @@ function updateOf(
       attempts: recipient.attempts,
       nextAttemptAt: now + heldRecheckMs,
       lastOutcome: heldPrefix + lastOutcome,
+      heldBy: "route",
     };
   }
   const attempts = recipient.attempts + 1;
-  if (outcome.kind === "deferred")
-    return { index, state: "queued", attempts, nextAttemptAt: now + delayMsOf(attempts), lastOutcome };
+  if (outcome.kind === "deferred") {
+    const delayMs =
+      outcome.retryAfterMs === undefined
+        ? delayMsOf(attempts)
+        : Math.min(Math.max(outcome.retryAfterMs, retryAfterMsMin), Math.max(schedule.delayMsMax, retryAfterMsMax));
+    return { index, state: "queued", attempts, nextAttemptAt: now + delayMs, lastOutcome };
+  }
   return { index, state: outcome.kind, attempts, nextAttemptAt: now, lastOutcome };
 }

@@ -1,63 +1,72 @@
-/** What of the queue is shown: items as a listing has them, and the filter that chooses. Pure. */
-import { formatMailbox } from "../mail/mailbox.ts";
+/** What of the queue is shown: items and destinations as a listing has them. Pure. */
+import type { Rate } from "../platform/value.ts";
 import type { QueueEntry, StoredRecipient } from "../spool/spool.ts";
-import { heldPrefix } from "./attempt.ts";
+import type { Lane } from "./lane.ts";
+
+export interface QueueRecipient extends StoredRecipient {
+  /** Where it goes, as destinations are named; null where it is done with. */
+  readonly destination: string | null;
+  readonly running: boolean;
+}
 
 /** A message in the queue. */
 export interface QueueItem extends QueueEntry {
-  /** Milliseconds since the Unix epoch; the earliest of its recipients'. */
+  readonly recipients: readonly QueueRecipient[];
+  /** Milliseconds since the Unix epoch; the earliest of its recipients'. Infinity where the operator holds them all. */
   readonly nextAttemptAt: number;
   readonly running: boolean;
+  /** One of its recipients is. */
   readonly held: boolean;
 }
 
-export interface QueueFilter {
-  /** Recipient's or sender's mailbox contains this, without case. */
-  readonly mailbox?: string;
-  readonly held?: boolean;
-  /** At most so many, those due first. Default 1,000. */
-  readonly countMax?: number;
+/** A destination with work, or with something to know of it. Times in milliseconds since the Unix epoch. */
+export interface DestinationView {
+  readonly name: string;
+  /** Messages that wait, those due included; what the operator holds is not among them. */
+  readonly waiting: number;
+  readonly running: number;
+  readonly due: number;
+  readonly connectionsMax: number;
+  readonly rate: Rate | null;
+  readonly backOffUntil: number | null;
+  /** Infinity: until somebody resumes it. */
+  readonly suspendedUntil: number | null;
+  readonly lastFailure: { readonly at: number; readonly reason: string } | null;
+  readonly shapedBy: "config" | "operator" | null;
 }
 
-const countMaxDefault = 1_000;
-
 /** @param recipients those to be shown; a recipient that is done with is neither due nor held */
-export function describeItem(entry: QueueEntry, recipients: readonly StoredRecipient[], running: boolean): QueueItem {
+export function describeItem(entry: QueueEntry, recipients: readonly QueueRecipient[]): QueueItem {
+  const { messageId, receivedAt, sizeOctets, reversePath, categorized } = entry;
+  const queued = recipients.filter(({ state }) => state === "queued");
+  const dues = queued.filter(({ heldBy }) => heldBy !== "operator").map(({ nextAttemptAt }) => nextAttemptAt);
   return {
-    messageId: entry.messageId,
-    receivedAt: entry.receivedAt,
-    sizeOctets: entry.sizeOctets,
-    reversePath: entry.reversePath,
+    messageId,
+    receivedAt,
+    sizeOctets,
+    reversePath,
+    categorized,
     recipients,
-    nextAttemptAt: earliestAttempt(recipients),
-    running,
-    held: recipients.some(isHeld),
+    nextAttemptAt: Math.min(...dues),
+    running: recipients.some(({ running }) => running),
+    held: queued.some(({ heldBy }) => heldBy !== undefined),
   };
 }
 
-export function selectItems(items: readonly QueueItem[], filter: QueueFilter): QueueItem[] {
-  const wanted = filter.mailbox?.toLowerCase();
-  return items
-    .filter((item) => filter.held === undefined || item.held === filter.held)
-    .filter(
-      (item) => wanted === undefined || mailboxesOf(item).some((mailbox) => mailbox.toLowerCase().includes(wanted)),
-    )
-    .sort((one, other) => one.nextAttemptAt - other.nextAttemptAt || one.receivedAt - other.receivedAt)
-    .slice(0, filter.countMax ?? countMaxDefault);
-}
-
-/** When the first of the queued recipients is due; Infinity where none is queued. */
-export function earliestAttempt(recipients: readonly StoredRecipient[]): number {
-  return recipients.reduce(
-    (earliest, { state, nextAttemptAt }) => (state === "queued" ? Math.min(earliest, nextAttemptAt) : earliest),
-    Number.POSITIVE_INFINITY,
-  );
-}
-
-export function isHeld(recipient: StoredRecipient): boolean {
-  return recipient.state === "queued" && recipient.lastOutcome.startsWith(heldPrefix);
-}
-
-function mailboxesOf(item: QueueItem): string[] {
-  return [item.reversePath, ...item.recipients.map((recipient) => formatMailbox(recipient.mailbox))];
+export function describeLane(lane: Lane, now: number, shapedBy: DestinationView["shapedBy"]): DestinationView {
+  let due = 0;
+  for (const unit of lane.units()) if (unit.dueAt <= now) due += 1;
+  const { connectionsMax, rate, suspendedUntil } = lane.limits;
+  return {
+    name: lane.name,
+    waiting: lane.waiting,
+    running: lane.running,
+    due,
+    connectionsMax,
+    rate,
+    backOffUntil: lane.backOff?.until ?? null,
+    suspendedUntil: suspendedUntil !== null && suspendedUntil > now ? suspendedUntil : null,
+    lastFailure: lane.lastFailure,
+    shapedBy,
+  };
 }

@@ -5,6 +5,10 @@ export interface RetrySchedule {
   delayMs(attempts: number): number;
   /** No wait is longer. */
   readonly delayMsMax: number;
+  /** Age at which a recipient is given up. */
+  readonly lifetimeMs: number;
+  /** How long it takes to make the attempts that a recipient has a right to, whatever its age. */
+  readonly patienceMs: number;
   /** Whether the attempt that made `attempts` of them was the last. */
   givesUp(facts: { readonly receivedAt: number; readonly now: number; readonly attempts: number }): boolean;
 }
@@ -34,7 +38,11 @@ export function createRetrySchedule(options: RetryOptions = {}): RetrySchedule {
   const lifetimeMs = options.lifetimeMs ?? 5 * 24 * 60 * minuteMs;
   const attemptsMin = options.attemptsMin ?? 8;
   const random = options.random ?? Math.random;
+  let patienceMs = 0;
+  for (let attempts = 1; attempts < attemptsMin; attempts++) patienceMs += firstDelaysMs[attempts - 1] ?? steadyDelayMs;
   return {
+    lifetimeMs,
+    patienceMs,
     delayMsMax: Math.ceil(Math.max(steadyDelayMs, ...firstDelaysMs) * (1 + jitter)),
     delayMs(attempts) {
       const delayMs = firstDelaysMs[attempts - 1] ?? steadyDelayMs;

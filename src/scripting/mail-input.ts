@@ -17,6 +17,7 @@ export function createMailInput(message: Message): MailInput {
       helo: origin.helo,
       user: origin.user,
       tls: origin.tls,
+      auth: origin.auth ?? null,
     },
     envelope: {
       from: envelope.reversePath && formatMailbox(envelope.reversePath),

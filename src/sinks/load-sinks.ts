@@ -4,7 +4,7 @@
  */
 import { basename } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import type { Binding, OnFault, Phase } from "../events/binding.ts";
+import { type Binding, type OnFault, type Phase, priorityDefault } from "../events/binding.ts";
 import type { EventName } from "../events/event.ts";
 import { parseRule } from "../events/rule.ts";
 import type { AnyHandler, Sink } from "../events/sink.ts";
@@ -127,19 +127,26 @@ export class SinkLoader {
   }
 }
 
-/** Bindings of the server's own handling, in its place in the order: behind every other sink of the same priority. */
-export function serverBindings(
-  sinks: readonly { readonly sink: Sink; readonly events: readonly EventName[] }[],
-  priority: number,
-): Binding[] {
-  return sinks.flatMap(({ sink, events }, index) =>
+/** A sink of the server's own handling, and how it is bound. */
+export interface OwnSink {
+  readonly sink: Sink;
+  readonly events: readonly EventName[];
+  /** Without one it is asked about everything. */
+  readonly rule?: string;
+  /** Default 24575. */
+  readonly priority?: number;
+}
+
+/** Bindings of the server's own handling, in its place in the order: behind every other sink of the same priority. @throws {Fault} `rule.syntax` */
+export function serverBindings(sinks: readonly OwnSink[]): Binding[] {
+  return sinks.flatMap(({ sink, events, rule, priority = priorityDefault }, index) =>
     events.map((event) => ({
       id: `server/${sink.name}#${event}`,
       name: sink.name,
       event,
       enabled: true,
       priority,
-      rule: null,
+      rule: rule === undefined ? null : parseRule(rule, event),
       onFault: "defer" as const,
       maxFirings: 0,
       properties: {},

@@ -76,9 +76,9 @@ function beginTransaction(
   path: string,
   parameters: Parameters,
   state: SessionState,
-  { sizeOctetsMax, binaryMime, protocol }: ServerSettings,
+  { binaryMime, protocol }: ServerSettings,
 ): ServerStep | OwedReply {
-  const limits = { sizeOctetsMax, binaryMime, secure: state.secure, prdr: protocol === "smtp" };
+  const limits = { binaryMime, secure: state.secure, prdr: protocol === "smtp" };
   const options = readMailOptions(parameters, limits);
   if ("code" in options) return owed("MAIL", options, "none");
   forgetTransaction(state);

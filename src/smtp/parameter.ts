@@ -5,7 +5,6 @@ import { decodeXtext, encodeXtext } from "./xtext.ts";
 
 /** What MAIL may ask for here and now. */
 export interface MailParameterSettings {
-  readonly sizeOctetsMax: number;
   /** Whether BODY=BINARYMIME is taken. */
   readonly binaryMime: boolean;
   /** Whether TLS is on: without it nobody can ask for it further on. */
@@ -28,13 +27,9 @@ export function readMailOptions(parameters: Parameters, settings: MailParameterS
   for (const [keyword, value] of parameters) {
     switch (keyword) {
       case "SIZE": {
-        // RFC 1870 §6.1
+        // RFC 1870 §5; whether that is too much is not for a parser to say.
         if (!/^\d{1,20}$/.test(value)) return wrong("SIZE needs a number");
-        const sizeOctets = Number(value);
-        if (sizeOctets > settings.sizeOctetsMax) {
-          return { code: 552, status: "5.3.4", text: "The message is too large" };
-        }
-        options.sizeOctets = sizeOctets;
+        options.sizeOctets = Number(value);
         break;
       }
       case "BODY": {

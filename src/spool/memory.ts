@@ -3,6 +3,8 @@ import type { Body, Message, MessageState } from "../mail/message.ts";
 import { inlineBody, Message as StoredMessage } from "../mail/message.ts";
 import { formatReversePath } from "../mail/path.ts";
 import { Fault } from "../platform/fault.ts";
+import type { PageStart, SpoolSelection } from "./selection.ts";
+import { isRecipientMeant, isSenderMeant } from "./selection-match.ts";
 import {
   type BodyWriter,
   type QueueEntry,
@@ -15,6 +17,7 @@ import {
 interface Row {
   readonly message: Message;
   recipients: StoredRecipient[];
+  categorized: boolean;
 }
 
 export function createMemorySpool(): Spool {
@@ -37,7 +40,21 @@ export function createMemorySpool(): Spool {
     return messages.map((message) => ({
       message: copyMessage(message),
       recipients: queuedRecipients(message.envelope, nextAttemptAt(message)),
+      categorized: false,
     }));
+  }
+
+  /** Undone by nobody: check all else before. */
+  function change(messageId: string, row: Row, updates: readonly RecipientUpdate[]): void {
+    row.recipients = applyUpdates(messageId, row.recipients, updates);
+    row.categorized = updates.some(({ categorized = true }) => categorized);
+    if (!row.recipients.some((recipient) => recipient.state === "queued")) rows.delete(messageId);
+  }
+
+  function ordered(after?: PageStart): Row[] {
+    return [...rows.values()]
+      .filter(({ message }) => !after || isBehind(message, after))
+      .sort(({ message: one }, { message: other }) => (isBehind(one, { ...other, messageId: other.id }) ? 1 : -1));
   }
 
   return {
@@ -54,11 +71,21 @@ export function createMemorySpool(): Spool {
       const row = rows.get(messageId);
       return row && copyMessage(row.message);
     },
-    async list() {
+    async list(page) {
       checkOpen("list messages");
-      return [...rows.values()]
-        .map(describeRow)
-        .sort((one, other) => one.receivedAt - other.receivedAt || (one.messageId < other.messageId ? -1 : 1));
+      return ordered(page?.after).slice(0, page?.limit).map(describeRow);
+    },
+    async query(selection, page) {
+      checkOpen("select messages");
+      const counted = "offset" in page;
+      const found = ordered(counted ? undefined : page.after).filter(
+        (row) => isMessageMeant(selection, row.message) && meantOf(selection, row).length > 0,
+      );
+      const from = counted ? page.offset : 0;
+      const entries = found
+        .slice(from, from + page.limit)
+        .map((row) => ({ ...describeRow(row), meant: meantOf(selection, row) }));
+      return { entries, total: counted ? found.length : 0 };
     },
     async find(messageId) {
       checkOpen("find a message");
@@ -73,10 +100,44 @@ export function createMemorySpool(): Spool {
           "spool.unknown-message",
           `Cannot record an attempt of ${messageId}: the spool has no such message`,
         );
-      const recipients = applyUpdates(messageId, row.recipients, updates);
+      applyUpdates(messageId, row.recipients, updates);
       for (const report of createRows(reports, (message) => message.receivedAt)) rows.set(report.message.id, report);
-      row.recipients = recipients;
-      if (!recipients.some((recipient) => recipient.state === "queued")) rows.delete(messageId);
+      change(messageId, row, updates);
+    },
+    async recordAll(changes) {
+      checkOpen("record changes");
+      const present = changes.flatMap(({ messageId, updates }) => {
+        const row = rows.get(messageId);
+        if (!row) return [];
+        applyUpdates(messageId, row.recipients, updates);
+        return [{ messageId, updates, row }];
+      });
+      for (const { messageId, updates, row } of present) change(messageId, row, updates);
+    },
+    async replace({ message, forks, reports, updates, nextAttemptAt }) {
+      checkOpen("replace a message");
+      const former = rows.get(message.id);
+      if (!former)
+        throw new Fault(
+          "spool.unknown-message",
+          `Cannot replace the message ${message.id}: the spool has no such message`,
+        );
+      const delayTold = former.recipients.some((recipient) => recipient.delayTold);
+      const recipients = queuedRecipients(message.envelope, nextAttemptAt).map(
+        (recipient): StoredRecipient => ({
+          ...recipient,
+          ...(delayTold ? { delayTold } : {}),
+        }),
+      );
+      applyUpdates(message.id, recipients, updates);
+      const others = [
+        ...createRows(forks, () => nextAttemptAt).map((row) => ({ ...row, categorized: true })),
+        ...createRows(reports, ({ receivedAt }) => receivedAt),
+      ];
+      const row: Row = { message: copyMessage(message), recipients, categorized: true };
+      for (const each of [row, ...others]) rows.set(each.message.id, each);
+      change(message.id, row, updates);
+      row.categorized = true;
     },
     failing: () => null,
     counts() {
@@ -89,6 +150,28 @@ export function createMemorySpool(): Spool {
       closed = true;
     },
   };
+}
+
+function isBehind({ receivedAt, id }: Message, after: PageStart): boolean {
+  return receivedAt > after.receivedAt || (receivedAt === after.receivedAt && id > after.messageId);
+}
+
+function isMessageMeant(selection: SpoolSelection, { id, receivedAt, envelope }: Message): boolean {
+  const { ids, receivedBefore, receivedAfter } = selection;
+  return (
+    (ids?.includes(id) ?? true) &&
+    (receivedBefore === undefined || receivedAt < receivedBefore) &&
+    (receivedAfter === undefined || receivedAt > receivedAfter) &&
+    isSenderMeant(selection, envelope.reversePath)
+  );
+}
+
+function meantOf(selection: SpoolSelection, { message, recipients }: Row): number[] {
+  const { among } = selection;
+  return recipients
+    .filter((recipient) => isRecipientMeant(selection, recipient))
+    .map(({ index }) => index)
+    .filter((index) => !among || among.some(([id, place]) => id === message.id && place === index));
 }
 
 function createMemoryBody(): BodyWriter {
@@ -141,17 +224,20 @@ function applyUpdates(
         `Cannot record an attempt of ${messageId}: it has no recipient ${update.index}, expected one of ${recipients.length}`,
       );
     }
-    changed[update.index] = { ...recipient, ...update };
+    const { heldBy: _before, ...kept } = recipient;
+    const { categorized: _row, ...given } = update;
+    changed[update.index] = { ...kept, ...given };
   }
   return changed;
 }
 
-function describeRow({ message, recipients }: Row): QueueEntry {
+function describeRow({ message, recipients, categorized }: Row): QueueEntry {
   return {
     messageId: message.id,
     receivedAt: message.receivedAt,
     sizeOctets: message.sizeOctets,
     reversePath: formatReversePath(message.envelope.reversePath),
     recipients: [...recipients],
+    categorized,
   };
 }

@@ -5,6 +5,7 @@
 import type { RecipientOptions } from "../mail/envelope.ts";
 import type { Mailbox } from "../mail/mailbox.ts";
 import type { Body, Envelope, Message } from "../mail/message.ts";
+import type { PageStart, SpoolPage, SpoolSelection } from "./selection.ts";
 
 /** Bodies up to this many octets are kept in the database, larger ones in files. */
 export const inlineBodyOctetsMax = 256 * 1024;
@@ -21,6 +22,9 @@ export interface BodyWriter {
 
 export type RecipientState = "queued" | "delivered" | "failed";
 
+/** Who holds a recipient: the operator until he releases it, a route until the queue looks at it again. */
+export type HeldBy = "operator" | "route";
+
 export interface StoredRecipient {
   /** Place on the envelope, from 0; names the recipient within its message. */
   readonly index: number;
@@ -33,6 +37,10 @@ export interface StoredRecipient {
   readonly nextAttemptAt: number;
   /** The last outcome in words, "" before the first attempt. */
   readonly lastOutcome: string;
+  /** Absent where nobody does. */
+  readonly heldBy?: HeldBy;
+  /** The sender was told that it is late. */
+  readonly delayTold?: true;
 }
 
 /** The recipients of a message just taken: all of them queued, none tried yet. */
@@ -54,15 +62,46 @@ export interface QueueEntry {
   readonly sizeOctets: number;
   readonly reversePath: string;
   readonly recipients: readonly StoredRecipient[];
+  /** Its recipients were resolved, or one of them was tried: they are not resolved anew by themselves. */
+  readonly categorized: boolean;
 }
 
-/** How a recipient stands after an attempt. */
+/** How a recipient stands after an attempt, or after somebody changed it. */
 export interface RecipientUpdate {
   readonly index: number;
   readonly state: RecipientState;
   readonly attempts: number;
   readonly nextAttemptAt: number;
   readonly lastOutcome: string;
+  /** Absent: by nobody from now on. */
+  readonly heldBy?: HeldBy;
+  /** Absent: as it was. */
+  readonly delayTold?: true;
+  /** Absent: true. */
+  readonly categorized?: boolean;
+}
+
+export interface RecordedChange {
+  readonly messageId: string;
+  readonly updates: readonly RecipientUpdate[];
+}
+
+/** What a message became when its recipients were resolved. */
+export interface Replacement {
+  /** Of the id that is replaced. Its recipients are the whole of it from now on, none of them tried. */
+  readonly message: Message;
+  /** Messages of their own beside it, resolved already. */
+  readonly forks: readonly Message[];
+  /** How some of the new recipients stand at once. Where none is left that is queued, the message goes. */
+  readonly updates: readonly RecipientUpdate[];
+  readonly reports: readonly Message[];
+  /** When the message and its forks are due. */
+  readonly nextAttemptAt: number;
+}
+
+export interface SelectedEntry extends QueueEntry {
+  /** Places of the recipients that are meant. */
+  readonly meant: readonly number[];
 }
 
 export interface SpoolCounts {
@@ -81,8 +120,13 @@ export interface Spool {
   accept(messages: readonly Message[], nextAttemptAt: number): Promise<void>;
   /** The message as it was accepted, or undefined where it is gone. @throws {Fault} `spool.failed` */
   load(messageId: string): Promise<Message | undefined>;
-  /** Every message with a recipient that is still queued, oldest first. @throws {Fault} `spool.failed` */
-  list(): Promise<QueueEntry[]>;
+  /** Every message with a recipient that is still queued, or a page of them; oldest first. @throws {Fault} `spool.failed` */
+  list(page?: { readonly limit: number; readonly after?: PageStart }): Promise<QueueEntry[]>;
+  /** A page of the messages that are meant, oldest first, and how many there are in all, where they are counted. @throws {Fault} `spool.failed` */
+  query(
+    selection: SpoolSelection,
+    page: SpoolPage,
+  ): Promise<{ readonly entries: SelectedEntry[]; readonly total: number }>;
   /** One message's entry, with all of its recipients. */
   find(messageId: string): Promise<QueueEntry | undefined>;
   /**
@@ -90,6 +134,13 @@ export interface Spool {
    * goes, with its body. @throws {Fault} `spool.failed`, `spool.closed`
    */
   record(messageId: string, updates: readonly RecipientUpdate[], reports?: readonly Message[]): Promise<void>;
+  /** The same for many messages in one commit, without reports; a message that is gone is passed over. Keep them few: nobody else is served meanwhile. */
+  recordAll(changes: readonly RecordedChange[]): Promise<void>;
+  /**
+   * Puts a message in the place of what was accepted under its id, in one commit with its forks and reports.
+   * @throws {Fault} `spool.unknown-message`, `spool.full`, `spool.failed`, `spool.closed`; then all is as it was
+   */
+  replace(replacement: Replacement): Promise<void>;
   /** What is in custody now. */
   counts(): SpoolCounts;
   /** Why the last message could not be taken, where that is less than half a minute ago; else null. */

@@ -1,7 +1,8 @@
 /** What goes between the spool (sqlite.ts) and the thread that holds its database (sqlite-worker.ts): one batch there, one answer back. */
 import type { Envelope } from "../mail/message.ts";
 import type { FaultCode } from "../platform/fault.ts";
-import type { QueueEntry, RecipientUpdate, SpoolCounts } from "./spool.ts";
+import type { PageStart, SpoolPage, SpoolSelection } from "./selection.ts";
+import type { QueueEntry, RecipientUpdate, RecordedChange, SelectedEntry, SpoolCounts } from "./spool.ts";
 import type { StoredMessage } from "./stored-message.ts";
 
 export type Operation =
@@ -12,9 +13,33 @@ export type Operation =
       readonly updates: readonly RecipientUpdate[];
       readonly reports: readonly StoredMessage[];
     }
+  | {
+      readonly kind: "replace";
+      readonly message: StoredMessage;
+      readonly forks: readonly StoredMessage[];
+      readonly reports: readonly StoredMessage[];
+      readonly updates: readonly RecipientUpdate[];
+      readonly nextAttemptAt: number;
+    }
+  | { readonly kind: "recordAll"; readonly changes: readonly RecordedChange[] }
   | { readonly kind: "load"; readonly messageId: string }
   | { readonly kind: "find"; readonly messageId: string }
-  | { readonly kind: "list" };
+  | { readonly kind: "list"; readonly limit?: number; readonly after?: PageStart }
+  | { readonly kind: "query"; readonly selection: SpoolSelection; readonly page: SpoolPage };
+
+/** The messages an operation brings, in the order their pieces are packed. */
+export function messagesOf(operation: Operation): readonly StoredMessage[] {
+  switch (operation.kind) {
+    case "accept":
+      return operation.messages;
+    case "record":
+      return operation.reports;
+    case "replace":
+      return [operation.message, ...operation.forks, ...operation.reports];
+    default:
+      return [];
+  }
+}
 
 /** Operations for one transaction. `octets` holds the pieces of all their messages, one behind the other, in the order of the operations. */
 export interface Batch {
@@ -41,7 +66,12 @@ export interface LoadedMessage {
   readonly bodyOctets: number;
 }
 
-export type Value = LoadedMessage | QueueEntry | QueueEntry[] | undefined;
+export interface Selected {
+  readonly entries: SelectedEntry[];
+  readonly total: number;
+}
+
+export type Value = LoadedMessage | QueueEntry | QueueEntry[] | Selected | undefined;
 
 /** A fault as data. */
 export interface StoredFault {

@@ -3,11 +3,12 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import type { EnvelopeOptions, RecipientOptions } from "../mail/envelope.ts";
-import type { Envelope, Recipient } from "../mail/message.ts";
-import { formatReversePath, type ReversePath } from "../mail/path.ts";
+import type { Envelope } from "../mail/message.ts";
 import { Fault } from "../platform/fault.ts";
-import type { QueueEntry, RecipientState, RecipientUpdate, SpoolCounts, StoredRecipient } from "./spool.ts";
+import type { RecipientState, RecipientUpdate, RecordedChange, SpoolCounts } from "./spool.ts";
 import type { LoadedMessage, Operation, Value } from "./sqlite-protocol.ts";
+import { createQueries } from "./sqlite-query.ts";
+import { addresseeOf, entryOf, optionsOf, type Row, reversePathOf } from "./sqlite-rows.ts";
 import type { StoredMessage } from "./stored-message.ts";
 
 /** Hands out the octets of a batch, piece by piece, in the order they were packed. */
@@ -33,23 +34,65 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
     "INSERT INTO message (id, received_at, size_octets, reverse_local, reverse_domain, options, origin, notes, body_octets, body_file, header, separator, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
   );
   const insertRecipient = database.prepare(
-    "INSERT INTO recipient (message_key, place, local_part, domain, options, state, attempts, next_attempt_at, last_outcome) VALUES (?, ?, ?, ?, ?, 'queued', 0, ?, '')",
+    "INSERT INTO recipient (message_key, place, local_part, domain, options, state, attempts, next_attempt_at, last_outcome, delay_told, categorized) VALUES (?, ?, ?, ?, ?, 'queued', 0, ?, '', ?, ?)",
   );
   const keyOf = database.prepare("SELECT key, body_file FROM message WHERE id = ?");
   const statesOf = database.prepare("SELECT place, state FROM recipient WHERE message_key = ? ORDER BY place");
   const updateRecipient = database.prepare(
-    "UPDATE recipient SET state = ?, attempts = ?, next_attempt_at = ?, last_outcome = ? WHERE message_key = ? AND place = ?",
+    "UPDATE recipient SET state = ?, attempts = ?, next_attempt_at = ?, last_outcome = ?, held_by = ?, delay_told = max(delay_told, ?), categorized = ? WHERE message_key = ? AND place = ?",
+  );
+  // One that was tried speaks for the others.
+  const markCategorized = database.prepare(
+    "UPDATE recipient SET categorized = 1 WHERE message_key = ? AND categorized = 0",
   );
   const deleteMessage = database.prepare("DELETE FROM message WHERE key = ?");
   const otherOfFile = database.prepare("SELECT 1 FROM message WHERE body_file = ? LIMIT 1");
   const selectMessage = database.prepare("SELECT * FROM message WHERE id = ?");
   const selectRecipients = database.prepare("SELECT * FROM recipient WHERE message_key = ? ORDER BY place");
-  const entryColumns = "key, id, received_at, size_octets, reverse_local, reverse_domain";
-  const selectEntry = database.prepare(`SELECT ${entryColumns} FROM message WHERE id = ?`);
-  const selectEntries = database.prepare(`SELECT ${entryColumns} FROM message ORDER BY received_at, id`);
-  const selectAllRecipients = database.prepare("SELECT * FROM recipient ORDER BY message_key, place");
+  const selectEntry = database.prepare(
+    "SELECT key, id, received_at, size_octets, reverse_local, reverse_domain FROM message WHERE id = ?",
+  );
+  const updateMessage = database.prepare(
+    "UPDATE message SET size_octets = ?, reverse_local = ?, reverse_domain = ?, options = ?, notes = ?, body_octets = ?, body_file = ?, header = ?, separator = ?, body = ? WHERE key = ?",
+  );
+  const factsOf = database.prepare(
+    "SELECT total(state = 'queued') AS queued, max(delay_told) AS delay_told FROM recipient WHERE message_key = ?",
+  );
+  const deleteRecipients = database.prepare("DELETE FROM recipient WHERE message_key = ?");
+  const queries = createQueries(database);
 
-  function accept(message: StoredMessage, nextAttemptAt: number, take: TakeOctets, effects: Effects): void {
+  function checkFile({ id, bodyFile }: StoredMessage): void {
+    // Another message may have shared the file and gone, and taken it along.
+    if (bodyFile !== null && !existsSync(join(bodiesFolder, bodyFile)))
+      throw new Fault("spool.failed", `Cannot accept the message ${id}: the file of its body is gone`);
+  }
+
+  function addRecipients(
+    key: number | bigint,
+    { envelope }: StoredMessage,
+    state: { readonly nextAttemptAt: number; readonly delayTold: number; readonly categorized: number },
+  ): void {
+    envelope.recipients.forEach(({ mailbox, options }, place) => {
+      const { localPart, domain } = mailbox;
+      insertRecipient.run(
+        key,
+        place,
+        localPart,
+        domain,
+        formatOptions(options),
+        state.nextAttemptAt,
+        state.delayTold,
+        state.categorized,
+      );
+    });
+  }
+
+  function accept(
+    message: StoredMessage,
+    how: { readonly nextAttemptAt: number; readonly categorized: number },
+    take: TakeOctets,
+    effects: Effects,
+  ): void {
     const header = take(message.headerOctets);
     const separator = take(message.separatorOctets);
     const body = message.bodyFile === null ? take(message.bodyOctets) : null;
@@ -60,10 +103,7 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
         `Cannot accept the message ${message.id}: it has no recipient, expected one at least`,
       );
     }
-    // Another message may have shared the file and gone, and taken it along.
-    if (message.bodyFile !== null && !existsSync(join(bodiesFolder, message.bodyFile))) {
-      throw new Fault("spool.failed", `Cannot accept the message ${message.id}: the file of its body is gone`);
-    }
+    checkFile(message);
     const { lastInsertRowid } = insertMessage.run(
       message.id,
       message.receivedAt,
@@ -79,21 +119,19 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
       separator,
       body,
     );
-    recipients.forEach(({ mailbox, options }, place) => {
-      const { localPart, domain } = mailbox;
-      insertRecipient.run(lastInsertRowid, place, localPart, domain, formatOptions(options), nextAttemptAt);
-    });
+    addRecipients(lastInsertRowid, message, { ...how, delayTold: 0 });
     effects.messages += 1;
     effects.recipients += recipients.length;
   }
 
-  function record(messageId: string, updates: readonly RecipientUpdate[], effects: Effects): void {
+  function find(messageId: string, work: string): Row {
     const row = keyOf.get(messageId);
-    if (!row)
-      throw new Fault(
-        "spool.unknown-message",
-        `Cannot record an attempt of ${messageId}: the spool has no such message`,
-      );
+    if (!row) throw new Fault("spool.unknown-message", `Cannot ${work} ${messageId}: the spool has no such message`);
+    return row;
+  }
+
+  function record(messageId: string, updates: readonly RecipientUpdate[], effects: Effects): void {
+    const row = find(messageId, "record an attempt of");
     const key = Number(row.key);
     const states = statesOf.all(key).map((recipient) => recipient.state as RecipientState);
     const queuedBefore = countQueued(states);
@@ -109,15 +147,75 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
     const queued = countQueued(states);
     effects.recipients += queued - queuedBefore;
     if (queued > 0) {
-      for (const { index, state, attempts, nextAttemptAt, lastOutcome } of updates) {
-        updateRecipient.run(state, attempts, nextAttemptAt, lastOutcome, key, index);
+      if (updates.some(({ categorized }) => categorized !== false)) markCategorized.run(key);
+      for (const update of updates) {
+        updateRecipient.run(
+          update.state,
+          update.attempts,
+          update.nextAttemptAt,
+          update.lastOutcome,
+          update.heldBy ?? null,
+          update.delayTold ? 1 : 0,
+          update.categorized === false ? 0 : 1,
+          key,
+          update.index,
+        );
       }
       return;
     }
     deleteMessage.run(key);
     effects.messages -= 1;
-    const file = row.body_file as string | null;
+    letGo(row.body_file as string | null, effects);
+  }
+
+  /** After the row that had it changed or went. */
+  function letGo(file: string | null, effects: Effects): void {
     if (file !== null && !otherOfFile.get(file)) effects.bodyFiles.push(file);
+  }
+
+  function recordAll(changes: readonly RecordedChange[], effects: Effects): void {
+    for (const { messageId, updates } of changes) if (keyOf.get(messageId)) record(messageId, updates, effects);
+  }
+
+  function replace(
+    operation: Extract<Operation, { readonly kind: "replace" }>,
+    take: TakeOctets,
+    effects: Effects,
+  ): void {
+    const { message, forks, reports, updates, nextAttemptAt } = operation;
+    const row = find(message.id, "replace the message");
+    const key = Number(row.key);
+    const header = take(message.headerOctets);
+    const separator = take(message.separatorOctets);
+    const body = message.bodyFile === null ? take(message.bodyOctets) : null;
+    const { reversePath, recipients, options } = message.envelope;
+    checkFile(message);
+    const before = factsOf.get(key)!;
+    deleteRecipients.run(key);
+    effects.recipients += recipients.length - Number(before.queued);
+    updateMessage.run(
+      message.sizeOctets,
+      reversePath?.localPart ?? null,
+      reversePath?.domain ?? null,
+      formatOptions(options),
+      message.notes,
+      message.bodyOctets,
+      message.bodyFile,
+      header,
+      separator,
+      body,
+      key,
+    );
+    addRecipients(key, message, { nextAttemptAt, delayTold: Number(before.delay_told), categorized: 1 });
+    if (row.body_file !== message.bodyFile) letGo(row.body_file as string | null, effects);
+    for (const fork of forks) accept(fork, { nextAttemptAt, categorized: 1 }, take, effects);
+    for (const report of reports) acceptReport(report, take, effects);
+    if (updates.length > 0 || recipients.length === 0) record(message.id, updates, effects);
+  }
+
+  /** A report is due at once: the time it was made. */
+  function acceptReport(report: StoredMessage, take: TakeOctets, effects: Effects): void {
+    accept(report, { nextAttemptAt: report.receivedAt, categorized: 0 }, take, effects);
   }
 
   function load(messageId: string): LoadedMessage | undefined {
@@ -137,36 +235,33 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
     };
   }
 
-  function list(): QueueEntry[] {
-    const recipients = new Map<number, StoredRecipient[]>();
-    for (const row of selectAllRecipients.iterate()) {
-      const key = Number(row.message_key);
-      const others = recipients.get(key);
-      if (others) others.push(recipientOf(row));
-      else recipients.set(key, [recipientOf(row)]);
-    }
-    return selectEntries.all().map((row) => entryOf(row, recipients.get(Number(row.key)) ?? []));
-  }
-
   return {
     apply(operation, take, effects) {
       switch (operation.kind) {
         case "accept":
-          for (const message of operation.messages) accept(message, operation.nextAttemptAt, take, effects);
+          for (const message of operation.messages)
+            accept(message, { nextAttemptAt: operation.nextAttemptAt, categorized: 0 }, take, effects);
           return undefined;
         case "record":
-          // A report is due at once: the time it was made.
-          for (const report of operation.reports) accept(report, report.receivedAt, take, effects);
+          for (const report of operation.reports) acceptReport(report, take, effects);
           record(operation.messageId, operation.updates, effects);
+          return undefined;
+        case "recordAll":
+          recordAll(operation.changes, effects);
+          return undefined;
+        case "replace":
+          replace(operation, take, effects);
           return undefined;
         case "load":
           return load(operation.messageId);
         case "find": {
           const row = selectEntry.get(operation.messageId);
-          return row && entryOf(row, selectRecipients.all(row.key!).map(recipientOf));
+          return row && entryOf(row, selectRecipients.all(row.key!));
         }
         case "list":
-          return list();
+          return queries.list(operation.limit, operation.after);
+        case "query":
+          return queries.query(operation.selection, operation.page);
       }
     },
     count() {
@@ -184,8 +279,6 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
   };
 }
 
-type Row = Readonly<Record<string, unknown>>;
-
 function countQueued(states: readonly RecipientState[]): number {
   return states.reduce((count, state) => count + (state === "queued" ? 1 : 0), 0);
 }
@@ -201,49 +294,10 @@ function formatOptions(options: EnvelopeOptions | RecipientOptions | undefined):
   return text === "{}" ? null : text;
 }
 
-/** To be spread into what has options. */
-function optionsOf<Options>(row: Row): { readonly options?: Options } {
-  return row.options === null ? {} : { options: JSON.parse(String(row.options)) as Options };
-}
-
 function envelopeOf(row: Row, recipients: readonly Row[]): Envelope {
   return {
     reversePath: reversePathOf(row),
     recipients: recipients.map(addresseeOf),
     ...optionsOf<EnvelopeOptions>(row),
-  };
-}
-
-function addresseeOf(row: Row): Recipient {
-  return {
-    mailbox: { localPart: String(row.local_part), domain: String(row.domain) },
-    ...optionsOf<RecipientOptions>(row),
-  };
-}
-
-function reversePathOf(row: Row): ReversePath {
-  return row.reverse_local === null
-    ? null
-    : { localPart: String(row.reverse_local), domain: String(row.reverse_domain) };
-}
-
-function entryOf(row: Row, recipients: readonly StoredRecipient[]): QueueEntry {
-  return {
-    messageId: String(row.id),
-    receivedAt: Number(row.received_at),
-    sizeOctets: Number(row.size_octets),
-    reversePath: formatReversePath(reversePathOf(row)),
-    recipients,
-  };
-}
-
-function recipientOf(row: Row): StoredRecipient {
-  return {
-    ...addresseeOf(row),
-    index: Number(row.place),
-    state: row.state as RecipientState,
-    attempts: Number(row.attempts),
-    nextAttemptAt: Number(row.next_attempt_at),
-    lastOutcome: String(row.last_outcome),
   };
 }

@@ -6,9 +6,20 @@ import { readdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
+import { armedCrashPoint, crashPoint } from "../platform/crash-point.ts";
 import type { Fault } from "../platform/fault.ts";
 import { bodyFilePattern } from "./body-file.ts";
-import type { Batch, FromWorker, Recovery, Result, StoredFault, ToWorker, WorkerSetup } from "./sqlite-protocol.ts";
+import {
+  type Batch,
+  type FromWorker,
+  messagesOf,
+  type Operation,
+  type Recovery,
+  type Result,
+  type StoredFault,
+  type ToWorker,
+  type WorkerSetup,
+} from "./sqlite-protocol.ts";
 import { abandonDatabase, databaseFault, isIoError, openDatabase } from "./sqlite-schema.ts";
 import { createTables, type Effects, type Tables, type TakeOctets } from "./sqlite-tables.ts";
 
@@ -95,7 +106,9 @@ function createStore(database: DatabaseSync, tables: Tables) {
         at = from + octetsOf(operation);
       }
     }
+    passCrashPoints(operations, "before-commit");
     commit.run();
+    passCrashPoints(operations, "committed");
     counts = { messages: counts.messages + done.messages, recipients: counts.recipients + done.recipients };
     for (const file of done.bodyFiles) removeBody(file);
     return results;
@@ -139,24 +152,31 @@ function createStore(database: DatabaseSync, tables: Tables) {
   };
 }
 
+function passCrashPoints(operations: readonly Operation[], moment: "before-commit" | "committed"): void {
+  if (armedCrashPoint === null) return;
+  for (const { kind } of operations)
+    if (kind === "accept" || kind === "record" || kind === "replace") crashPoint(`spool.${kind}.${moment}`);
+}
+
 /** Octets an operation packed, so that the next one finds its own even when this one failed half-way. */
-function octetsOf(operation: Batch["operations"][number]): number {
-  const messages =
-    operation.kind === "accept" ? operation.messages : operation.kind === "record" ? operation.reports : [];
+function octetsOf(operation: Operation): number {
   let octets = 0;
-  for (const { headerOctets, separatorOctets, bodyOctets, bodyFile } of messages) {
+  for (const { headerOctets, separatorOctets, bodyOctets, bodyFile } of messagesOf(operation)) {
     octets += headerOctets + separatorOctets + (bodyFile === null ? bodyOctets : 0);
   }
   return octets;
 }
 
-function describeWork(kind: Batch["operations"][number]["kind"]): string {
+function describeWork(kind: Operation["kind"]): string {
   return {
     accept: "accept a message",
     record: "record an attempt",
+    recordAll: "record changes",
+    replace: "replace a message",
     load: "load a message",
     find: "find a message",
     list: "list messages",
+    query: "select messages",
   }[kind];
 }
 
@@ -166,6 +186,7 @@ function failAll({ operations }: Batch, fault: StoredFault): Result[] {
 
 /** Body files no row refers to go: their message was never accepted, or was done with. Rows whose file is gone are told, and stay. */
 function recoverBodies(tables: Tables): Recovery {
+  crashPoint("spool.recovery");
   const wanted = tables.bodyFiles();
   const present = new Set(readdirSync(bodiesFolder).filter((name) => bodyFilePattern.test(name)));
   let orphansRemoved = 0;

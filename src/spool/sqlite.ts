@@ -10,8 +10,24 @@ import { makeFolderDurably } from "../platform/durable-folder.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import { bodyFilePattern, createBodyFile, fileBody, storageFault } from "./body-file.ts";
-import { type BodyWriter, inlineBodyOctetsMax, type QueueEntry, type Spool, type SpoolCounts } from "./spool.ts";
-import type { FromWorker, LoadedMessage, Operation, Result, ToWorker, Value, WorkerSetup } from "./sqlite-protocol.ts";
+import {
+  type BodyWriter,
+  inlineBodyOctetsMax,
+  type QueueEntry,
+  type RecipientUpdate,
+  type Spool,
+  type SpoolCounts,
+} from "./spool.ts";
+import type {
+  FromWorker,
+  LoadedMessage,
+  Operation,
+  Result,
+  Selected,
+  ToWorker,
+  Value,
+  WorkerSetup,
+} from "./sqlite-protocol.ts";
 import { decodeMessage, encodeMessage, type StoredMessage } from "./stored-message.ts";
 
 /** Bounds of one commit: what is above waits for the next. */
@@ -132,21 +148,45 @@ export async function openSqliteSpool(options: {
       const loaded = (await database.ask({ kind: "load", messageId })) as LoadedMessage | undefined;
       return loaded && toMessage(loaded, bodiesFolder);
     },
-    async list() {
-      return (await database.ask({ kind: "list" })) as QueueEntry[];
+    async list(page) {
+      return (await database.ask({ kind: "list", ...page })) as QueueEntry[];
+    },
+    async query(selection, page) {
+      return (await database.ask({ kind: "query", selection, page })) as Selected;
     },
     async find(messageId) {
       return (await database.ask({ kind: "find", messageId })) as QueueEntry | undefined;
     },
     async record(messageId, updates, reports = []) {
       database.checkOpen("record an attempt");
-      const rounded = updates.map((update) => ({ ...update, nextAttemptAt: Math.round(update.nextAttemptAt) }));
-      await take(reports, (stored) => ({ kind: "record", messageId, updates: rounded, reports: stored }));
+      await take(reports, (stored) => ({ kind: "record", messageId, updates: rounded(updates), reports: stored }));
+    },
+    async recordAll(changes) {
+      await database.ask({
+        kind: "recordAll",
+        changes: changes.map((change) => ({ ...change, updates: rounded(change.updates) })),
+      });
+    },
+    async replace({ message, forks, reports, updates, nextAttemptAt }) {
+      database.checkOpen("replace a message");
+      await take([message, ...forks, ...reports], ([first, ...others]) => ({
+        kind: "replace",
+        message: first!,
+        forks: others.slice(0, forks.length),
+        reports: others.slice(forks.length),
+        updates: rounded(updates),
+        nextAttemptAt: Math.round(nextAttemptAt),
+      }));
     },
     counts: database.counts,
     failing: () => (failure && clock.monotonicMs() - failure.atMs < failingMs ? failure.reason : null),
     close: database.close,
   };
+}
+
+/** The database takes whole milliseconds alone. */
+function rounded(updates: readonly RecipientUpdate[]): RecipientUpdate[] {
+  return updates.map((update) => ({ ...update, nextAttemptAt: Math.round(update.nextAttemptAt) }));
 }
 
 function toMessage(loaded: LoadedMessage, bodiesFolder: string): Message {

@@ -4,12 +4,18 @@ import { join } from "node:path";
 import { silentLog } from "../../src/platform/log.ts";
 import { createMemorySpool } from "../../src/spool/memory.ts";
 import { openSqliteSpool } from "../../src/spool/sqlite.ts";
-import { spoolContract } from "./spool.ts";
+import { type SpoolBackEnd, spoolContract } from "./spool.ts";
+import { spoolChangesContract } from "./spool-changes.ts";
 
-spoolContract({ name: "memory", open: async () => createMemorySpool(), reopen: undefined, cleanUp: async () => {} });
+const memory: SpoolBackEnd = {
+  name: "memory",
+  open: async () => createMemorySpool(),
+  reopen: undefined,
+  cleanUp: async () => {},
+};
 
 let folder = "";
-spoolContract({
+const sqlite: SpoolBackEnd = {
   name: "SQLite",
   async open() {
     folder = await mkdtemp(join(tmpdir(), "spool-"));
@@ -17,4 +23,9 @@ spoolContract({
   },
   reopen: () => openSqliteSpool({ folder, log: silentLog }),
   cleanUp: () => rm(folder, { recursive: true, force: true }),
-});
+};
+
+for (const backEnd of [memory, sqlite]) {
+  spoolContract(backEnd);
+  spoolChangesContract(backEnd);
+}

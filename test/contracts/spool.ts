@@ -244,6 +244,7 @@ export function spoolContract(backEnd: SpoolBackEnd): void {
             lastOutcome: "",
           },
         ],
+        categorized: false,
       });
       expect(entries[1]!.reversePath).toBe("ada@sender.example");
       expect(await spool.find(younger.id)).toEqual(entries[1]);

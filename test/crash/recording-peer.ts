@@ -13,8 +13,14 @@ export class RecordingPeer {
   /** Mailboxes that are taken the next time. */
   readonly #deferred = new Set<string>();
 
+  #away = false;
+
   private constructor() {
     this.#server = createServer((socket) => {
+      if (this.#away) {
+        socket.destroy();
+        return;
+      }
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
       // The server is killed while it talks to us.
@@ -23,9 +29,10 @@ export class RecordingPeer {
     });
   }
 
-  static async start(): Promise<RecordingPeer> {
+  /** @param port 0 takes any free one */
+  static async start(port = 0): Promise<RecordingPeer> {
     const peer = new RecordingPeer();
-    await new Promise<void>((done) => peer.#server.listen(0, "127.0.0.1", done));
+    await new Promise<void>((done) => peer.#server.listen(port, "127.0.0.1", done));
     return peer;
   }
 
@@ -33,6 +40,12 @@ export class RecordingPeer {
     const address = this.#server.address();
     if (address === null || typeof address === "string") throw new Error("no port");
     return address.port;
+  }
+
+  /** Away it hangs up on everybody, also on who is talking. */
+  setAway(away: boolean): void {
+    this.#away = away;
+    if (away) for (const socket of this.#sockets) socket.destroy();
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 /** A resolver that knows what it is told; it passes the expectations of the real one (test/unit/platform/resolver.test.ts). */
 import type { Clock } from "../../src/platform/clock.ts";
-import type { Answer, LookupOptions, MxRecord, Resolver } from "../../src/platform/resolver.ts";
+import type { Answer, LookupOptions, MxRecord, Resolver, TlsaRecord } from "../../src/platform/resolver.ts";
 
 export interface FakeResolver extends Resolver {
   /** What was asked, in order: `4 mx.example`, `ptr 192.0.2.1`. */
@@ -13,18 +13,21 @@ export interface FakeRecords {
   readonly aaaa?: Readonly<Record<string, readonly string[]>>;
   readonly mx?: Readonly<Record<string, readonly MxRecord[]>>;
   readonly txt?: Readonly<Record<string, readonly string[]>>;
+  readonly tlsa?: Readonly<Record<string, readonly TlsaRecord[]>>;
   /** By address. */
   readonly ptr?: Readonly<Record<string, readonly string[]>>;
   /** Names and addresses whose look-ups fail at once. */
   readonly failing?: readonly string[];
   /** Those that are never answered: their look-ups end with their time. */
   readonly silent?: readonly string[];
+  /** Those whose answers are signed and checked; `true` is all. */
+  readonly authentic?: readonly string[] | true;
 }
 
 export function createFakeResolver(records: FakeRecords, clock: Clock): FakeResolver {
   const asked: string[] = [];
   const names = new Set(
-    [records.a, records.aaaa, records.mx, records.txt].flatMap((table) => Object.keys(table ?? {})),
+    [records.a, records.aaaa, records.mx, records.txt, records.tlsa].flatMap((table) => Object.keys(table ?? {})),
   );
   const look = <T>(
     kind: string,
@@ -40,10 +43,11 @@ export function createFakeResolver(records: FakeRecords, clock: Clock): FakeReso
         clock.after(timeoutMs, () => resolve({ kind: "failed", reason: `no answer within ${timeoutMs} ms` }));
       });
     const [first, ...rest] = table[plain] ?? [];
+    const authentic = records.authentic === true || (records.authentic?.includes(plain) ?? false);
     return Promise.resolve(
       first === undefined
-        ? { kind: "none", nameExists: names.has(plain) }
-        : { kind: "found", values: [first, ...rest] },
+        ? { kind: "none", nameExists: names.has(plain), authentic }
+        : { kind: "found", values: [first, ...rest], authentic },
     );
   };
   return {
@@ -53,9 +57,10 @@ export function createFakeResolver(records: FakeRecords, clock: Clock): FakeReso
       const answer = await look("mx", name, records.mx, options);
       if (answer.kind !== "found") return answer;
       const [first, ...rest] = [...answer.values].sort((one, other) => one.preference - other.preference);
-      return { kind: "found", values: [first!, ...rest] };
+      return { ...answer, values: [first!, ...rest] };
     },
     txt: (name, options) => look("txt", name, records.txt, options),
     reverse: (ip, options) => look("ptr", ip, records.ptr, options),
+    tlsa: (name, options) => look("tlsa", name, records.tlsa, options),
   };
 }

@@ -10,6 +10,8 @@ import { Dispatcher } from "../../src/events/dispatcher.ts";
 import { compileNetworks } from "../../src/events/network.ts";
 import type { DisconnectSubject, ResetSubject, SessionSubject } from "../../src/events/subject.ts";
 import { Tracer } from "../../src/events/trace.ts";
+import { noRoom } from "../../src/inbound/answer.ts";
+import type { Room } from "../../src/inbound/disk-space.ts";
 import { startLibraryListener } from "../../src/inbound/library-engine.ts";
 import type { Listener, ListenerLimits, ListenerOptions } from "../../src/inbound/listener.ts";
 import { startNativeListener } from "../../src/inbound/native-engine.ts";
@@ -26,6 +28,7 @@ import { createFakeClock, type FakeClock } from "./fake-clock.ts";
 import { listenerLimits, listenerOptions } from "./listener-options.ts";
 import { createRecordingLog, type RecordingLog } from "./recording-log.ts";
 import { readSink } from "./sink-words.ts";
+import { bindSubmission } from "./submission-users.ts";
 
 export type EngineName = "native" | "library";
 export const engineNames: readonly EngineName[] = ["native", "library"];
@@ -69,6 +72,14 @@ export function createReceptionOptions(options: Partial<ReceptionOptions> = {}):
   };
 }
 
+/** A disk on which new mail may have so many octets. */
+export function createRoom(freeOctets = Number.POSITIVE_INFINITY): Room {
+  return {
+    refusal: (sizeOctets) => (sizeOctets > freeOctets || freeOctets < 0 ? noRoom : null),
+    short: () => (freeOctets < 0 ? "the disk is short" : null),
+  };
+}
+
 export function createDispatcher(log = silentLog, clock: Clock = systemClock): Dispatcher {
   return new Dispatcher({ log, clock, scripts: { run: () => Promise.reject(new Error("no script is bound")) } });
 }
@@ -92,8 +103,12 @@ export interface SubjectOptions extends Partial<ListenerLimits> {
   readonly xclient?: string;
   readonly xforward?: string;
   readonly overloaded?: boolean;
+  /** Octets that new mail may have on the disk; absent: any number. */
+  readonly freeOctets?: number;
   /** `fake`: time moves by `clock` steps alone. */
   readonly clock?: "fake";
+  /** The server's own sinks of submission, with the users of submission-users.ts. */
+  readonly users?: boolean;
   /** Sinks in words: see sink-words.ts. */
   readonly sinks?: readonly string[];
 }
@@ -130,6 +145,7 @@ export async function startSubject(options: SubjectOptions = {}): Promise<Subjec
     localDomains: new Set(["example.org", normalizeDomain("bücher.example")!]),
     relayDomains: new Set(["relay.example"]),
   });
+  const readOptions = readListenerOptions(options);
   const told = [
     createBinding("onDisconnect", ({ reason, messagesAccepted }: DisconnectSubject) =>
       events.push(`onDisconnect ${reason} ${messagesAccepted}`),
@@ -141,8 +157,8 @@ export async function startSubject(options: SubjectOptions = {}): Promise<Subjec
     createBinding("onRcptTo", relay.onRcptTo!, { id: "relay-control", source: "server" }),
     ...told,
     ...(options.sinks ?? []).map(readSink),
+    ...(options.users ? bindSubmission(readOptions.name, clock) : []),
   ]);
-  const readOptions = readListenerOptions(options);
   const tracer = new Tracer();
   const reception = new Reception(
     readOptions,
@@ -154,6 +170,7 @@ export async function startSubject(options: SubjectOptions = {}): Promise<Subjec
       log,
       tracer,
       overloaded: () => options.overloaded ?? false,
+      ...(options.freeOctets !== undefined && { room: createRoom(options.freeOctets) }),
       enqueue: (message) => void accepted.push(message),
     }),
   );

@@ -2,7 +2,8 @@
 import type { Message } from "../../src/mail/message.ts";
 import type { Deliver, Outcome } from "../../src/queue/attempt.ts";
 import type { Tell } from "../../src/queue/consequences.ts";
-import { Queue, type QueueOptions } from "../../src/queue/queue.ts";
+import { Queue } from "../../src/queue/queue.ts";
+import type { QueueOptions } from "../../src/queue/queue-options.ts";
 import { createRetrySchedule } from "../../src/queue/retry-schedule.ts";
 import { createMemorySpool } from "../../src/spool/memory.ts";
 import type { Spool } from "../../src/spool/spool.ts";

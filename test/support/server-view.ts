@@ -1,23 +1,6 @@
-/** A server view and a control of bindings by hand: two scripts, three bindings, one item in the queue. Parts of them can be replaced. */
+/** A server view and a control of bindings by hand: two scripts and three bindings. Parts of them can be replaced. */
 import type { BindingControl } from "../../src/admin/binding-control.ts";
-import type { BindingView, QueueItemView, ServerView } from "../../src/admin/server-view.ts";
-
-export const queueItem: QueueItemView = {
-  id: "0000000000000001",
-  from: "a@example.com",
-  receivedAt: "2026-11-02T09:30:00.000Z",
-  sizeOctets: 2_345,
-  recipients: [
-    { address: "b@example.test", state: "delivered", attempts: 1, nextAttemptAt: null, lastOutcome: "delivered" },
-    {
-      address: "c@example.org",
-      state: "queued",
-      attempts: 2,
-      nextAttemptAt: "2026-11-02T09:45:00.000Z",
-      lastOutcome: "451 4.3.0 later\u001b[31m",
-    },
-  ],
-};
+import type { BindingView, ServerView } from "../../src/admin/server-view.ts";
 
 /** A binding as it is listed: native, from the configuration, active, never asked. Parts of it can be replaced. */
 export function bindingView(parts: Partial<BindingView> & Pick<BindingView, "id" | "event" | "name">): BindingView {
@@ -95,8 +78,6 @@ export function fakeServerView(parts: Partial<ServerView> = {}): ServerView {
         reason: "no such export",
       }),
     ],
-    queue: async () => [queueItem],
-    queueItem: async (id) => (id === queueItem.id ? queueItem : undefined),
     status: () => ({
       version: "1.2.3",
       pid: 7,

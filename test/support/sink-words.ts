@@ -10,6 +10,7 @@
  *     rewrite                    at onMailFrom and onRcptTo: mailboxes
  *     accept-as                  at onRcptTo: local or relay
  *     drop-body                  at onHeaders
+ *     allow                      at onOversize: octets
  *     answer-recipient           at onEndOfData: MAILBOX CODE STATUS text
  *     consume                    at onCommand: CODE STATUS text; a status `-` is none
  *     token                      at onCommand: AUTH X-TOKEN, a dialogue of its own; the token `sesame` is ann's
@@ -33,6 +34,7 @@ import type {
   RcptToSubject,
   ReplySubject,
 } from "../../src/events/subject.ts";
+import type { OversizeSubject } from "../../src/events/subject-transport.ts";
 import { defer, discard, drop, quarantine, refuse, settle, type Verdict } from "../../src/events/verdict.ts";
 import { parseMailbox } from "../../src/mail/mailbox.ts";
 import { deriveScramCredentials } from "../../src/smtp/scram.ts";
@@ -90,6 +92,9 @@ const powers: Readonly<Record<string, (subject: never, rest: string) => Verdict 
   },
   "accept-as"({ accept }: RcptToSubject, rest) {
     accept(rest as "local" | "relay");
+  },
+  allow({ allow }: OversizeSubject, rest) {
+    allow(Number(rest));
   },
   "drop-body"({ dropBody }: HeadersSubject) {
     dropBody();

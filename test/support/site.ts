@@ -35,6 +35,8 @@ export interface SiteOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** What the server is started under, `["strace", …]` for one. */
   readonly under?: readonly string[];
+  /** Called with the site's folder before the first start. */
+  readonly prepare?: (folder: string) => void;
 }
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly event: string };
@@ -50,6 +52,7 @@ export class Site {
   readonly smtpPort: number;
   readonly adminPort: number;
   readonly #options: SiteOptions;
+  #env: Readonly<Record<string, string>>;
   #process: ChildProcess | undefined;
   #exited: Promise<unknown> = Promise.resolve();
 
@@ -58,6 +61,7 @@ export class Site {
     this.smtpPort = ports[0]!;
     this.adminPort = ports[1]!;
     this.#options = options;
+    this.#env = options.env ?? {};
   }
 
   /** Resolves when `/readyz` answers 200. @throws {Error} with the server's own words where it does not come up */
@@ -71,6 +75,7 @@ export class Site {
       writeFileSync(file, source);
     }
     if (options.config !== undefined) writeFileSync(join(folder, "onarrival.toml"), options.config);
+    options.prepare?.(folder);
     const site = new Site(folder, await freePorts(2), options);
     try {
       await site.up();
@@ -175,6 +180,19 @@ export class Site {
     this.#process = undefined;
   }
 
+  /** Other variables from the next start on. */
+  setEnvironment(env: Readonly<Record<string, string>>): void {
+    this.#env = env;
+  }
+
+  /** Waits until the server has ended by itself. @throws {Error} where it has not in time */
+  async ended(timeoutMs: number): Promise<void> {
+    const late = sleep(timeoutMs, "late", { ref: false });
+    if ((await Promise.race([this.#exited, late])) === "late")
+      throw new Error(`The server still runs after ${timeoutMs} ms\n${this.#words()}`);
+    this.#process = undefined;
+  }
+
   async restart(): Promise<void> {
     await this.stop();
     await this.up();
@@ -256,7 +274,7 @@ export class Site {
       ONARRIVAL_SCRIPTS: this.scriptsFolder,
       ONARRIVAL_SMTP_PORT: String(this.smtpPort),
       ONARRIVAL_ADMIN_PORT: String(this.adminPort),
-      ...this.#options.env,
+      ...this.#env,
     };
   }
 

@@ -1,5 +1,5 @@
 /** Servers for our client to talk to, on loopback: one that behaves (smtp-server), and one that says exactly what a test tells it to. */
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 
@@ -109,9 +109,9 @@ export type Answer = (line: string, state: PeerState) => string | undefined;
 
 /**
  * A server that answers each line as told. The line "" is the connection itself. Lines of mail data are only told when it is "."; the octets behind BDAT are
- * swallowed before its line is told.
+ * swallowed before its line is told. Its port is 0 where `place` is the path of a socket.
  */
-export async function startScriptedPeer(answer: Answer): Promise<ScriptedPeer> {
+export async function startScriptedPeer(answer: Answer, place: ListenOptions = {}): Promise<ScriptedPeer> {
   const peer = { lines: [] as string[], packets: [] as string[], messages: [] as Buffer[], connections: 0 };
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
@@ -122,11 +122,15 @@ export async function startScriptedPeer(answer: Answer): Promise<ScriptedPeer> {
     socket.setNoDelay(true);
     converse(socket, answer, peer, peer.connections++);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+  const where = place.path === undefined ? { port: 0, host: "127.0.0.1", ...place } : place;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(where, resolve);
+  });
   const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
+  if (address === null) throw new Error("no port");
   return Object.assign(peer, {
-    port: address.port,
+    port: typeof address === "string" ? 0 : address.port,
     close: () =>
       new Promise<void>((resolve) => {
         for (const socket of sockets) socket.destroy();

@@ -24,6 +24,7 @@ const tools = {
   },
   "postfix-sendmail": { names: ["/usr/sbin/sendmail"], install: "postfix", asRoot: true },
   exim: { names: [join(unpacked, "exim/usr/sbin/exim4")], install: "exim4-daemon-light", asRoot: true, unpacked: true },
+  dovecot: { names: ["/usr/sbin/dovecot"], install: "dovecot-lmtpd", asRoot: true },
   saslpasswd2: {
     names: ["/usr/sbin/saslpasswd2", join(unpacked, "sasl/usr/sbin/saslpasswd2")],
     install: "sasl2-bin",

@@ -10,8 +10,10 @@ import { discard, proceed, refuse, settle } from "../../src/events/verdict.ts";
 import { parseMailbox } from "../../src/mail/mailbox.ts";
 import type { Message } from "../../src/mail/message.ts";
 import { explainMail } from "../../src/main-explain.ts";
-import { ownBindings } from "../../src/main-files.ts";
 import type { Stage } from "../../src/main-rehearsal.ts";
+import { serverBindings } from "../../src/sinks/load-sinks.ts";
+import { loopGuard } from "../../src/sinks/loop-guard.ts";
+import { relayControl } from "../../src/sinks/relay-control.ts";
 import { createBinding } from "../support/events.ts";
 import { createFakeClock } from "../support/fake-clock.ts";
 import { listenerOptions } from "../support/listener-options.ts";
@@ -19,7 +21,11 @@ import { listenerOptions } from "../support/listener-options.ts";
 const mail = "From: ann@example.org\r\nTo: bob@example.test\r\nSubject: Hi\r\n\r\n.one\r\n";
 
 function createStage(bindings: readonly Binding[], options: Partial<Stage> = {}): Stage {
-  const own = ownBindings({ localDomains: new Set(["example.test"]), relayDomains: new Set() });
+  const domains = { localDomains: new Set(["example.test"]), relayDomains: new Set<string>() };
+  const own = serverBindings([
+    { sink: relayControl(domains), events: ["onRcptTo"] },
+    { sink: loopGuard(), events: ["onArrival"] },
+  ]);
   const all = [...bindings, ...own].sort(compareBindings);
   return {
     live: false,

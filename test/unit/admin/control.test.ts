@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createControlApi, serveControl } from "../../../src/admin/control.ts";
-import { controlSocketName, type QueueFilter } from "../../../src/admin/server-view.ts";
+import { controlSocketName } from "../../../src/admin/server-view.ts";
 import { askServer } from "../../../src/cli/control-client.ts";
-import { fakeServerView, queueItem } from "../../support/server-view.ts";
+import { fakeServerView } from "../../support/server-view.ts";
 
 let data: string;
 beforeEach(() => {
@@ -24,8 +24,6 @@ describe("createControlApi", () => {
   test.each([
     ["the scripts", "/api/v1/scripts", { scripts: fakeServerView().scripts() }],
     ["the bindings", "/api/v1/bindings", { bindings: fakeServerView().bindings() }],
-    ["the queue", "/api/v1/queue", { items: [queueItem] }],
-    ["one item", `/api/v1/queue/${queueItem.id}`, { item: queueItem }],
     ["the status", "/api/v1/status", { ...fakeServerView().status(), ready: true, reasons: [] }],
   ])("answers %s", async (_why, path, answer) => {
     const response = await api.request(path);
@@ -33,36 +31,24 @@ describe("createControlApi", () => {
     expect(await response.json()).toEqual(answer);
   });
 
-  test.each([
-    ["an item that is not there", "/api/v1/queue/ZZZ", 404, /no message "ZZZ"/],
-    ["a path that is not there", "/api/v2", 404, /no such path/],
-    ["a limit below one", "/api/v1/queue?limit=0", 400, /from 1 to 100000/],
-    ["a limit above the largest", "/api/v1/queue?limit=100001", 400, /from 1 to 100000/],
-    ["a limit that is no number", "/api/v1/queue?limit=1e3", 400, /from 1 to 100000/],
-  ])("refuses %s", async (_why, path, status, words) => {
-    const response = await api.request(path);
-    expect(response.status).toBe(status);
-    expect(((await response.json()) as { error: string }).error).toMatch(words);
-  });
+  test.each([["a path that is not there", "/api/v2", 404, /no such path/]])(
+    "refuses %s",
+    async (_why, path, status, words) => {
+      const response = await api.request(path);
+      expect(response.status).toBe(status);
+      expect(((await response.json()) as { error: string }).error).toMatch(words);
+    },
+  );
 
-  test("hands the filter on", async () => {
-    const seen: QueueFilter[] = [];
-    const watched = createControlApi(
+  test("tells what went wrong where the server itself fails", async () => {
+    const broken = createControlApi(
       fakeServerView({
-        queue: async (filter) => {
-          seen.push(filter);
-          return [];
+        bindings: () => {
+          throw new Error("the disk is gone");
         },
       }),
     );
-    await watched.request("/api/v1/queue?limit=5&from=a%40b.test&to=%40c.test");
-    await watched.request("/api/v1/queue?limit=100000");
-    expect(seen).toEqual([{ limit: 5, from: "a@b.test", to: "@c.test" }, { limit: 100_000 }]);
-  });
-
-  test("tells what went wrong where the server itself fails", async () => {
-    const broken = createControlApi(fakeServerView({ queue: () => Promise.reject(new Error("the disk is gone")) }));
-    const response = await broken.request("/api/v1/queue");
+    const response = await broken.request("/api/v1/bindings");
     expect([response.status, await response.json()]).toEqual([500, { error: "the disk is gone" }]);
   });
 });
@@ -73,7 +59,7 @@ describe("serveControl", () => {
     const control = await serveControl({ view: fakeServerView(), path });
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(readdirSync(data)).toEqual([controlSocketName]);
-    expect(await ask("/api/v1/queue")).toEqual({ items: [queueItem] });
+    expect(await ask("/api/v1/scripts")).toEqual({ scripts: fakeServerView().scripts() });
     await control.close();
     expect(existsSync(path)).toBe(false);
   });
@@ -84,7 +70,7 @@ describe("serveControl", () => {
     spawnSync(process.execPath, ["-e", script]);
     expect(statSync(path).isSocket()).toBe(true);
     const control = await serveControl({ view: fakeServerView(), path });
-    expect(await ask("/api/v1/queue")).toEqual({ items: [queueItem] });
+    expect(await ask("/api/v1/scripts")).toEqual({ scripts: fakeServerView().scripts() });
     await control.close();
   });
 
@@ -95,7 +81,7 @@ describe("serveControl", () => {
       code: "data.unusable",
       message: expect.stringContaining("another server runs on it"),
     });
-    expect(await ask("/api/v1/queue")).toEqual({ items: [queueItem] });
+    expect(await ask("/api/v1/scripts")).toEqual({ scripts: fakeServerView().scripts() });
     await first.close();
   });
 
@@ -105,7 +91,7 @@ describe("serveControl", () => {
     rmSync(path);
     const second = await serveControl({ view: fakeServerView(), path });
     await first.close();
-    expect(await ask("/api/v1/queue")).toEqual({ items: [queueItem] });
+    expect(await ask("/api/v1/scripts")).toEqual({ scripts: fakeServerView().scripts() });
     await second.close();
   });
 
@@ -140,9 +126,9 @@ describe("askServer", () => {
 
   test("throws control.refused with the server's words", async () => {
     const control = await serveControl({ view: fakeServerView(), path: join(data, controlSocketName) });
-    await expect(ask("/api/v1/queue/NONE")).rejects.toMatchObject({
+    await expect(ask("/api/v1/none")).rejects.toMatchObject({
       code: "control.refused",
-      message: expect.stringContaining('no message "NONE" is in the queue'),
+      message: expect.stringContaining("no such path"),
     });
     await control.close();
   });

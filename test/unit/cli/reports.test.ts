@@ -2,12 +2,11 @@
 import { describe, expect, test } from "vitest";
 import { formatBindings } from "../../../src/cli/bindings.ts";
 import { Progress } from "../../../src/cli/progress.ts";
-import { formatQueue, formatQueueItem } from "../../../src/cli/queue.ts";
 import { formatScripts, shortVersion } from "../../../src/cli/scripts.ts";
 import { formatDistance, formatTable } from "../../../src/cli/table.ts";
 import { plain } from "../../../src/cli/terminal.ts";
 import { formatRun, formatSummary } from "../../../src/cli/test-report.ts";
-import { fakeServerView, queueItem } from "../../support/server-view.ts";
+import { fakeServerView } from "../../support/server-view.ts";
 import { plainOutput, recordTerminal, taggedOutput } from "../../support/terminal.ts";
 import { testResult } from "../../support/test-result.ts";
 
@@ -176,25 +175,6 @@ test("formatBindings lists by event, the server's own dimmed in its place, and s
   expect(text).toContain("<red>broken</red>");
   expect(text).toContain("\n    <red>no such export</red>\n");
   expect(text).toContain("<green>active</green>");
-});
-
-test("formatQueue shows of each message whom it waits for and until when", () => {
-  expect(formatQueue([queueItem], nowMs, plainOutput)).toBe(
-    [
-      "id                received  size  from           to             next attempt  last outcome",
-      "0000000000000001  10m ago   2KiB  a@example.com  c@example.org  in 5m         451 4.3.0 later",
-      "",
-    ].join("\n"),
-  );
-});
-
-test("formatQueueItem shows every recipient", () => {
-  const text = formatQueueItem(queueItem, nowMs, plainOutput);
-  expect(text).toContain(
-    "message   0000000000000001\nfrom      a@example.com\nreceived  2026-11-02T09:30:00.000Z (10m ago)\nsize      2345 octets\n",
-  );
-  expect(text).toContain("b@example.test  delivered  1                       delivered\n");
-  expect(text).toContain("c@example.org   queued     2         in 5m         451 4.3.0 later\n");
 });
 
 describe("Progress", () => {

@@ -1,10 +1,13 @@
 import { describe, expect, test } from "vitest";
+import { no } from "../../../src/inbound/answer.ts";
 import {
   type AskHeaders,
+  type AskOversize,
   type HeaderChoice,
   type MailDataLimits,
   MailDataReceiver,
 } from "../../../src/inbound/mail-data.ts";
+import type { Fault } from "../../../src/platform/fault.ts";
 import { createMemorySpool } from "../../../src/spool/memory.ts";
 
 const limits = { sizeOctetsMax: 1_000, headerOctetsMax: 200, lineEnds: "refuse", binary: false } as const;
@@ -14,7 +17,7 @@ async function receive(text: string, options: Partial<MailDataLimits> = {}, askH
   const octets = Buffer.from(text, "latin1");
   const results = new Set<string>();
   for (const step of [1, 2, 3, 7, Math.max(1, octets.length)]) {
-    const receiver = new MailDataReceiver(createMemorySpool().createBody(), { ...limits, ...options }, askHeaders);
+    const receiver = new MailDataReceiver(createMemorySpool().createBody(), { ...limits, ...options }, { askHeaders });
     for (let at = 0; at < octets.length; at += step) await receiver.write(octets.subarray(at, at + step));
     try {
       const received = await receiver.finish();
@@ -119,11 +122,71 @@ describe("MailDataReceiver", () => {
       return writer.write(chunk);
     };
     const watched = { ...writer, write };
-    const receiver = new MailDataReceiver(watched, limits, (header) => {
+    const askHeaders: AskHeaders = (header) => {
       order.push(`header ${header.get("A")}`);
       return "keep";
-    });
+    };
+    const receiver = new MailDataReceiver(watched, limits, { askHeaders });
     receiver.write(Buffer.from(text));
     expect(order).toEqual(["header b", "body 5"]);
+  });
+});
+
+describe("a message that is larger than is taken", () => {
+  const mail = Buffer.from(`A: b\r\n\r\n${"x".repeat(92)}`);
+
+  async function take(
+    askOversize: AskOversize | null,
+    pieces: readonly Buffer[] = [mail, Buffer.from("y"), Buffer.from("z\r\n")],
+  ) {
+    const small = { ...limits, sizeOctetsMax: 100 };
+    const receiver = new MailDataReceiver(createMemorySpool().createBody(), small, { askOversize });
+    for (const piece of pieces) await receiver.write(piece);
+    try {
+      const received = await receiver.finish();
+      return "code" in received ? `${received.code}` : `${received.body.sizeOctets}`;
+    } catch (error) {
+      return (error as Fault).code;
+    }
+  }
+
+  test.each<[why: string, answer: AskOversize | null, expected: string]>([
+    ["nobody is asked", null, "message.too-large"],
+    ["it may have what came", () => 104, "96"],
+    ["it may have an octet less", () => 103, "message.too-large"],
+    ["it may have less than came when that was asked", () => 100, "message.too-large"],
+    ["it is refused", () => no(552, "5.2.3", "Too much"), "552"],
+    ["it may, said later", () => Promise.resolve(1_000), "96"],
+    ["it is refused, said later", () => Promise.resolve(no(552, "5.2.3", "Too much")), "552"],
+  ])("is taken or not, as is said: %s", async (_why, answer, expected) => {
+    expect(await take(answer)).toBe(expected);
+  });
+
+  test("asks once, with what has come so far, and not for one of just the limit", async () => {
+    const asked: number[] = [];
+    const ask = (sizeOctets: number) => {
+      asked.push(sizeOctets);
+      return 1_000;
+    };
+    await take(ask, [mail]);
+    expect(asked).toEqual([]);
+    await take(ask);
+    expect(asked).toEqual([101]);
+  });
+
+  test("what is said after it was given up changes nothing", async () => {
+    const said = Promise.withResolvers<number>();
+    const receiver = new MailDataReceiver(
+      createMemorySpool().createBody(),
+      { ...limits, sizeOctetsMax: 100 },
+      { askOversize: () => said.promise },
+    );
+    receiver.write(mail);
+    const later = receiver.write(Buffer.from("y"));
+    expect(receiver.asking).toBe(true);
+    receiver.refuse(no(451, "4.3.0", "Too late"));
+    said.resolve(1_000);
+    await later;
+    expect(await receiver.finish()).toMatchObject({ code: 451 });
   });
 });

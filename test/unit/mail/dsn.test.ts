@@ -4,6 +4,8 @@ import { createReport, type ReportedRecipient, type ReportKind } from "../../../
 import type { EnvelopeOptions, OriginalRecipient } from "../../../src/mail/envelope.ts";
 import { parseMailbox } from "../../../src/mail/mailbox.ts";
 import { inlineBody, type Message } from "../../../src/mail/message.ts";
+import { parseReportTemplate } from "../../../src/mail/report-template.ts";
+import { recipientsNamedMax, writeWords } from "../../../src/mail/report-words.ts";
 import { returnedHeaderOctetsMax, returnedMessageOctetsMax } from "../../../src/mail/returned-content.ts";
 import { expectGolden } from "../../support/golden.ts";
 import { createSampleMessage, readMessage, type SampleMessage } from "../../support/sample-message.ts";
@@ -30,16 +32,19 @@ function report(
   sample: SampleMessage = {},
   recipients: readonly ReportedRecipient[] = [failedAt("grace@example.test")],
   kind: ReportKind = "failed",
+  template?: string,
 ): Promise<Message> {
   const original = createSampleMessage(sample);
-  return createReport({
+  const facts = {
     kind,
     original,
     reversePath: original.envelope.reversePath!,
     recipients,
     hostName: "mail.example.test",
-    now,
-  });
+    ...(kind === "delayed" && { retryUntil: original.receivedAt + 6 * 86_400_000 }),
+  };
+  const words = template === undefined ? undefined : writeWords(facts, parseReportTemplate(template, "template"));
+  return createReport({ ...facts, now, ...(words && { words }) });
 }
 
 async function textOf(message: Message): Promise<string> {
@@ -55,6 +60,7 @@ describe("createReport", () => {
     kind?: ReportKind;
     sample?: SampleMessage;
     recipients?: ReportedRecipient[];
+    template?: string;
   }[] = [
     { why: "one recipient, refused by a peer", name: "dsn-refused.eml" },
     {
@@ -115,9 +121,66 @@ describe("createReport", () => {
         }),
       ],
     },
+    {
+      why: "late, by a server that says why",
+      name: "dsn-delayed.eml",
+      kind: "delayed",
+      sample: { options: { ret: "FULL", envelopeId: "QQ314159" } },
+      recipients: [
+        failedAt("grace@example.test", {
+          status: "4.3.0",
+          reply: { code: 451, status: "4.3.0", text: "Come again later" },
+          originalRecipient: original,
+        }),
+        failedAt("hal@example.test", {
+          status: "4.4.1",
+          reason: "The recipient's server does not answer.",
+          reply: null,
+        }),
+      ],
+    },
+    {
+      why: "back to a sender who sent by SMTPUTF8: the addresses and the header as they are",
+      name: "dsn-utf8.eml",
+      sample: {
+        from: "jörg@sender.example",
+        options: { smtpUtf8: true, body: "8BITMIME" },
+        data: "From: Jörg <jörg@sender.example>\r\nTo: zoë@example.test\r\nSubject: Grüße\r\n\r\nbody\r\n",
+      },
+      recipients: [
+        failedAt("zoë@example.test", {
+          reply: { code: 550, status: "5.1.1", text: "für zoë gibt es hier nichts" },
+          originalRecipient: { type: "utf-8", address: "zoë+x@example.test" },
+        }),
+      ],
+    },
+    {
+      why: "the whole of a message with UTF-8 in its header",
+      name: "dsn-utf8-full.eml",
+      sample: {
+        options: { smtpUtf8: true, ret: "FULL" },
+        data: "Subject: Grüße\r\n\r\nGrüße\r\n",
+      },
+    },
+    {
+      why: "in the words of a template",
+      name: "dsn-template.eml",
+      recipients: [failedAt("grace@example.test"), failedAt("hal@example.test")],
+      template: `# Ours
+[failed]
+Subject: {{count}} Empfänger nicht erreicht: {{subject}}
+
+Guten Tag {{sender}},
+
+  {{recipients}}
+
+Grund: {{reason}}
+{{hostname}} · {{ postmaster }}
+`,
+    },
   ];
-  test.each(goldens)("is as the golden file has it: $why", async ({ name, sample, recipients, kind }) => {
-    expectGolden(name, await textOf(await report(sample, recipients, kind)));
+  test.each(goldens)("is as the golden file has it: $why", async ({ name, sample, recipients, kind, template }) => {
+    expectGolden(name, await textOf(await report(sample, recipients, kind, template)));
   });
 
   test("goes to the reverse-path from the null one", async () => {
@@ -346,5 +409,64 @@ describe("createReport: what it asks of the servers on its way", () => {
     const { envelope } = await report(sample);
     expect(envelope.options).toEqual(options);
     expect(envelope.recipients[0]!.options).toBeUndefined();
+  });
+});
+
+describe("createReport: in UTF-8 only where the sender can read it", () => {
+  const international = "Subject: Grüße\r\n\r\nbody\r\n";
+  const plain = "Subject: x\r\n\r\nGrüße\r\n";
+  test.each<{ why: string; smtpUtf8: boolean; data: string; to: string; orcpt?: OriginalRecipient; global: boolean }>([
+    { why: "neither", smtpUtf8: false, data: plain, to: "grace@example.test", global: false },
+    { why: "a header without SMTPUTF8", smtpUtf8: false, data: international, to: "grace@example.test", global: false },
+    { why: "a recipient without SMTPUTF8", smtpUtf8: false, data: plain, to: "zoë@example.test", global: false },
+    { why: "SMTPUTF8 that was not needed", smtpUtf8: true, data: plain, to: "grace@example.test", global: false },
+    { why: "a header", smtpUtf8: true, data: international, to: "grace@example.test", global: true },
+    { why: "a recipient", smtpUtf8: true, data: plain, to: "zoë@example.test", global: true },
+    {
+      why: "an original recipient",
+      smtpUtf8: true,
+      data: plain,
+      to: "grace@example.test",
+      orcpt: { type: "utf-8", address: "zoë@example.test" },
+      global: true,
+    },
+  ])("$why: $global", async ({ smtpUtf8, data, to, orcpt, global }) => {
+    const failed = failedAt(to, orcpt ? { originalRecipient: orcpt } : {});
+    const text = await textOf(await report({ data, options: smtpUtf8 ? { smtpUtf8: true } : {} }, [failed]));
+    expect(text.includes("Content-Type: message/global-delivery-status\r\n")).toBe(global);
+    expect(text.includes("Content-Type: message/delivery-status\r\n")).toBe(!global);
+    expect(text.includes("Content-Type: message/global-headers\r\n")).toBe(global && data === international);
+    const status = text.slice(text.indexOf("Reporting-MTA"), text.indexOf("Last-Attempt-Date"));
+    expect(/[^\x00-\x7f]/.test(status)).toBe(global && (orcpt !== undefined || to !== "grace@example.test"));
+  });
+
+  test("a message whose header is in no charset that anybody knows goes back as before", async () => {
+    const data = Buffer.from("Subject: Gr\xfc\xdfe\r\n\r\nbody\r\n", "latin1");
+    expect(await textOf(await report({ data, options: { smtpUtf8: true } }))).toContain("text/rfc822-headers");
+  });
+});
+
+describe("createReport: what it holds of much", () => {
+  test.each([
+    { why: "at the limit", count: recipientsNamedMax, said: false },
+    { why: "above the limit", count: recipientsNamedMax + 1, said: true },
+  ])("recipients $why: all for programs, some for people", async ({ count, said }) => {
+    const failed = Array.from({ length: count }, (_, i) => failedAt(`user${i}@example.test`));
+    const text = await textOf(await report({}, failed));
+    expect(text.match(/^Final-Recipient: /gm)).toHaveLength(count);
+    expect(text.match(/^<user\d+@/gm)).toHaveLength(recipientsNamedMax);
+    expect(text.includes("and 1 more, named in the part for programs")).toBe(said);
+  });
+
+  test("a subject and a reply in letters of four octets stay within lines", async () => {
+    const data = `Subject: ${"\u{1F600}".repeat(600)}\r\n\r\nbody\r\n`;
+    const failed = failedAt("zoë@example.test", {
+      reply: { code: 550, status: undefined, text: "\u{1F600}".repeat(600) },
+    });
+    const text = await textOf(await report({ data, options: { smtpUtf8: true } }, [failed]));
+    // The header that goes back is the sender's own.
+    const ours = text.slice(0, text.indexOf("message/global-headers"));
+    expect(Math.max(...ours.split("\r\n").map((line) => Buffer.byteLength(line)))).toBeLessThanOrEqual(998);
+    expect(text).not.toContain("\ufffd");
   });
 });

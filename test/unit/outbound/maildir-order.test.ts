@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -55,5 +55,17 @@ describeWith(["strace"], "MaildirStore.deliver: the order of syncs", () => {
     expect(new Set(seen.slice(0, seen.indexOf("sync file")))).toEqual(
       new Set(["sync above the root", "sync root", "sync domain", "sync user"]),
     );
+  });
+
+  const kills = [
+    { at: "maildir.before-rename", tmp: 1, new: 0 },
+    { at: "maildir.written", tmp: 1, new: 1 },
+  ];
+  test.each(kills)("killed at $at: $new files in new, and nobody heard of it", async ({ at, ...files }) => {
+    const env = { ...process.env, ONARRIVAL_CRASH_AT: at };
+    const ran = spawnSync(process.execPath, [writerPath, join(folder, "mail")], { env });
+    expect([ran.signal, ran.stdout.toString()]).toEqual(["SIGKILL", ""]);
+    const maildir = join(folder, "mail/example.test/grace");
+    for (const [name, count] of Object.entries(files)) expect(await readdir(join(maildir, name))).toHaveLength(count);
   });
 });

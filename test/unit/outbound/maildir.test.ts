@@ -1,11 +1,11 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Mailbox, parseMailbox, sameMailbox } from "../../../src/mail/mailbox.ts";
 import { FolderSync } from "../../../src/outbound/folder-sync.ts";
-import { MaildirStore, maildirPath } from "../../../src/outbound/maildir.ts";
+import { MailboxFull, MaildirStore, maildirPath } from "../../../src/outbound/maildir.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
 import { createSampleMessage, readMessage, sampleData } from "../../support/sample-message.ts";
 
@@ -88,6 +88,164 @@ describe("MaildirStore.deliver", () => {
     await expect(store.deliver(broken, grace)).rejects.toThrow("the disk is gone");
     const maildir = maildirPath(join(root, "mail"), grace);
     expect([await readdir(join(maildir, "new")), await readdir(join(maildir, "tmp"))]).toEqual([[], []]);
+  });
+});
+
+describe("MaildirStore.deliver: final delivery", () => {
+  const read = async (data: string, to = grace) =>
+    (await readFile(await createStore().deliver(createSampleMessage({ data }), to), "latin1")).split("\r\n");
+
+  test("a Return-Path that came along is somebody's claim, and goes", async () => {
+    const lines = await read(
+      "Return-Path: <forged@far.example>\r\nSubject: one\r\nreturn-path:\r\n <again@far.example>\r\n\r\nReturn-Path: stays\r\n",
+    );
+    expect(lines).toEqual([
+      "Return-Path: <ada@sender.example>",
+      "Delivered-To: Grace@example.test",
+      "Subject: one",
+      "",
+      "Return-Path: stays",
+      "",
+    ]);
+  });
+
+  const said: { why: string; data: string; top: string[] }[] = [
+    {
+      why: "it is said already: not twice",
+      data: "Delivered-To: Grace@example.test\r\nSubject: one\r\n\r\n",
+      top: ["Delivered-To: Grace@example.test", "Subject: one"],
+    },
+    {
+      why: "another was before him: both",
+      data: "Delivered-To: sales@example.test\r\n\r\n",
+      top: ["Delivered-To: Grace@example.test", "Delivered-To: sales@example.test"],
+    },
+    { why: "a message without a header", data: "no field here\r\n", top: ["Delivered-To: Grace@example.test", ""] },
+  ];
+  test.each(said)("Delivered-To: $why", async ({ data, top }) => {
+    expect((await read(data)).slice(1, 3)).toEqual(top);
+  });
+
+  test("a recipient with details in his address is delivered to the Maildir of its owner", async () => {
+    const to = parseMailbox("grace+news@example.test");
+    const path = await createStore().deliver(createSampleMessage(), to, { owner: grace });
+    expect(path.startsWith(join(maildirPath(join(root, "mail"), grace), "new"))).toBe(true);
+    expect(await readFile(path, "latin1")).toContain("Delivered-To: grace+news@example.test\r\n");
+  });
+
+  test("files are for their owner alone, and say their size in their name", async () => {
+    const path = await createStore().deliver(createSampleMessage(), grace);
+    const { size, mode } = await stat(path);
+    expect(path.endsWith(`,S=${size}`)).toBe(true);
+    expect(mode & 0o777).toBe(0o600);
+    expect((await stat(maildirPath(join(root, "mail"), grace))).mode & 0o777).toBe(0o700);
+  });
+
+  test("a folder is a Maildir of its own within the Maildir, and marked", async () => {
+    const store = createStore();
+    const maildir = maildirPath(join(root, "mail"), grace);
+    const path = await store.deliver(createSampleMessage(), grace, { folder: "Lists/dev" });
+    expect(path.startsWith(join(maildir, ".Lists.dev", "new"))).toBe(true);
+    expect((await readdir(join(maildir, ".Lists.dev"))).sort()).toEqual(["cur", "maildirfolder", "new", "tmp"]);
+    expect((await readdir(maildir)).sort()).toEqual([".Lists.dev", "cur", "new", "tmp"]);
+    expect(await readdir(join(maildir, "new"))).toEqual([]);
+    await rm(join(maildir, ".Lists.dev"), { recursive: true });
+    await store.deliver(createSampleMessage(), grace, { folder: "Lists/dev" });
+    expect(await readdir(join(maildir, ".Lists.dev", "new"))).toHaveLength(1);
+  });
+});
+
+describe("MaildirStore.deliver: what others left in tmp", () => {
+  const hourMs = 60 * 60_000;
+  const ages = [
+    { why: "below 36 hours", ageMs: 36 * hourMs - 1_000, stays: true },
+    { why: "at 36 hours", ageMs: 36 * hourMs, stays: true },
+    { why: "above 36 hours", ageMs: 36 * hourMs + 1_000, stays: false },
+  ];
+  test.each(ages)("$why: stays is $stays", async ({ ageMs, stays }) => {
+    const clock = createFakeClock();
+    const tmp = join(maildirPath(join(root, "mail"), grace), "tmp");
+    await mkdir(join(tmp, "folder"), { recursive: true });
+    await writeFile(join(tmp, "1.left"), "half");
+    const at = new Date(clock.now() - ageMs);
+    for (const name of ["1.left", "folder"]) await utimes(join(tmp, name), at, at);
+    await new MaildirStore({ root: join(root, "mail"), clock }).deliver(createSampleMessage(), grace);
+    expect((await readdir(tmp)).sort()).toEqual(stays ? ["1.left", "folder"] : ["folder"]);
+  });
+
+  test("it is looked for again when 36 hours have gone by, and not with each message", async () => {
+    const clock = createFakeClock();
+    const store = new MaildirStore({ root: join(root, "mail"), clock });
+    await store.deliver(createSampleMessage(), grace);
+    const tmp = join(maildirPath(join(root, "mail"), grace), "tmp");
+    await writeFile(join(tmp, "1.left"), "half");
+    await utimes(join(tmp, "1.left"), new Date(0), new Date(0));
+    await store.deliver(createSampleMessage(), grace);
+    expect(await readdir(tmp)).toEqual(["1.left"]);
+    await clock.advance(36 * hourMs);
+    await store.deliver(createSampleMessage(), grace);
+    expect(await readdir(tmp)).toEqual([]);
+  });
+});
+
+describe("MaildirStore.deliver: how much a mailbox may hold", () => {
+  const delivered = `Return-Path: <ada@sender.example>\r\nDelivered-To: Grace@example.test\r\n${sampleData}`.length;
+  function limited(mailboxOctetsMax: number, clock = createFakeClock()): MaildirStore {
+    return new MaildirStore({ root: join(root, "mail"), clock, mailboxOctetsMax });
+  }
+
+  const limits = [
+    { why: "above what two need", octetsMax: 2 * delivered + 1, taken: 2 },
+    { why: "at what two need", octetsMax: 2 * delivered, taken: 2 },
+    { why: "below what two need", octetsMax: 2 * delivered - 1, taken: 1 },
+  ];
+  test.each(limits)("$why: $taken are taken", async ({ octetsMax, taken }) => {
+    const store = limited(octetsMax);
+    const folders = [null, "Junk", "Junk"];
+    const ends = await Promise.allSettled(
+      folders.map((folder) => store.deliver(createSampleMessage(), grace, { folder })),
+    );
+    const failures = ends.flatMap((end) => (end.status === "rejected" ? [end.reason as unknown] : []));
+    expect(failures).toHaveLength(3 - taken);
+    for (const failure of failures) expect(failure).toBeInstanceOf(MailboxFull);
+    expect(failures.every((failure) => (failure as MailboxFull).never)).toBe(false);
+    // Another mailbox is another matter.
+    await store.deliver(createSampleMessage(), parseMailbox("ada@example.test"));
+  });
+
+  test("a message that is larger than any mailbox never fits", async () => {
+    const failure = await limited(delivered - 1)
+      .deliver(createSampleMessage(), grace)
+      .catch((error: unknown) => error);
+    expect(failure).toMatchObject({ name: "MailboxFull", never: true });
+  });
+
+  test("what lies there counts, read or unread, in every folder; a size in a name is believed", async () => {
+    const maildir = maildirPath(join(root, "mail"), grace);
+    for (const folder of ["cur", "new", ".Junk/cur"]) await mkdir(join(maildir, folder), { recursive: true });
+    await writeFile(join(maildir, "cur", "1.a:2,S"), "x".repeat(100));
+    await writeFile(join(maildir, "new", "2.b,S=1000"), "x");
+    await writeFile(join(maildir, ".Junk", "cur", "3.c,S=10000:2,"), "x");
+    await expect(limited(11_100 + delivered - 1).deliver(createSampleMessage(), grace)).rejects.toThrow("no room");
+    await limited(11_100 + delivered).deliver(createSampleMessage(), grace);
+  });
+
+  test("room that was made is seen after ten seconds", async () => {
+    const clock = createFakeClock();
+    const store = limited(delivered, clock);
+    const path = await store.deliver(createSampleMessage(), grace);
+    await rm(path);
+    await expect(store.deliver(createSampleMessage(), grace)).rejects.toThrow("no room");
+    await clock.advance(10_000);
+    await store.deliver(createSampleMessage(), grace);
+  });
+
+  test("what could not be written takes no room", async () => {
+    const store = limited(delivered);
+    await writeFile(join(root, "mail"), "in the way");
+    await expect(store.deliver(createSampleMessage(), grace)).rejects.toMatchObject({ code: expect.any(String) });
+    await rm(join(root, "mail"));
+    await store.deliver(createSampleMessage(), grace);
   });
 });
 

@@ -163,7 +163,7 @@ describe("Queue: held mail", () => {
     expect(log.of("delivery.held")).toHaveLength(1);
     expect(told.filter(({ name }) => name === "onDeferred")).toHaveLength(1);
     expect(queue.counts().held).toBe(1);
-    expect(queue.list({ held: true })).toMatchObject([{ messageId: message.id, held: true }]);
+    expect((await queue.list({ state: "held" })).items).toMatchObject([{ messageId: message.id, held: true }]);
   });
 
   test("recheckHeld looks at once, and only at what is held", async () => {

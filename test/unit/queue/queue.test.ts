@@ -201,7 +201,7 @@ describe("Queue: many at one time", () => {
       work.recipients[0]!.mailbox.domain === "slow.example" ? answer(work) : outcomesOf(work, {});
     const { queue, take, spool } = setUpQueue({
       answers: [slowly],
-      options: { attemptsMax: 4, laneOf: (recipients) => recipients[0]!.mailbox.domain },
+      options: { attemptsMax: 4, laneOf: ({ mailbox }) => mailbox.domain },
     });
     await queue.start();
     for (let count = 0; count < 10; count++) await take({ to: ["a@slow.example"] });
@@ -213,7 +213,10 @@ describe("Queue: many at one time", () => {
 
   test("never two attempts of one message at one time", async () => {
     const { answer, open } = gate();
-    const { queue, attempts, take, clock } = setUpQueue({ answers: [answer] });
+    const { queue, attempts, take, clock } = setUpQueue({
+      answers: [answer],
+      options: { attemptTimeoutMs: 3 * day },
+    });
     await queue.start();
     const message = await take();
     queue.enqueue(message);
@@ -305,23 +308,25 @@ describe("Queue.stop", () => {
 });
 
 describe("Queue.list and show", () => {
-  test("list has what is due first, chosen by mailbox and bounded", async () => {
+  test("list has the oldest first, by page, with the recipients that are queued", async () => {
     const { queue, take, clock } = setUpQueue({ answers: [deferred] });
     await queue.start();
     const first = await take({ to: ["a@one.example"] });
     await clock.advance(minute);
     const second = await take({ to: ["b@two.example"], from: null });
     await settle();
-    expect(queue.list().map(({ messageId }) => messageId)).toEqual([first.id, second.id]);
-    expect(queue.list({ countMax: 1 })).toHaveLength(1);
-    expect(queue.list({ mailbox: "ONE.example" }).map(({ messageId }) => messageId)).toEqual([first.id]);
-    expect(queue.list({ mailbox: "ada@sender" }).map(({ messageId }) => messageId)).toEqual([first.id]);
-    expect(queue.list({ held: true })).toEqual([]);
-    expect(queue.list()[1]).toMatchObject({
+    const idsOf = async (...args: Parameters<typeof queue.list>) =>
+      (await queue.list(...args)).items.map(({ messageId }) => messageId);
+    expect(await idsOf()).toEqual([first.id, second.id]);
+    expect(await idsOf({}, { limit: 1 })).toEqual([first.id]);
+    expect(await idsOf({}, { limit: 1, offset: 1 })).toEqual([second.id]);
+    expect((await queue.list({}, { limit: 1 })).total).toBe(2);
+    expect((await queue.list()).items[1]).toMatchObject({
       reversePath: "<>",
       running: false,
       held: false,
       nextAttemptAt: clock.now() + 5 * minute,
+      recipients: [{ destination: "", running: false }],
     });
   });
 

@@ -91,6 +91,83 @@ describe("keep", () => {
   });
 });
 
+describe("keepFile", () => {
+  const file = { ...reason, id: "0000000000000001", file: "one.eml", origin: "pickup", fault: "submission.malformed" };
+
+  test("keeps the file to the octet, with the reason beside it, and leaves the file itself where it is", async () => {
+    const path = join(folder, "one.eml");
+    const octets = Buffer.from([0, 10, 13, 255]);
+    writeFileSync(path, octets);
+    await badmail.keepFile(path, file);
+    expect(readFileSync(join(folder, file.id, "message.eml"))).toEqual(octets);
+    expect(readFileSync(path)).toEqual(octets);
+    expect((await badmail.find(file.id))!.record).toMatchObject({
+      file: "one.eml",
+      message: null,
+      binding: reason.binding,
+    });
+    rmSync(path);
+    expect(readFileSync(join(folder, file.id, "message.eml"))).toEqual(octets);
+  });
+
+  test("keeps nothing of a file that is not there", async () => {
+    await expect(badmail.keepFile(join(folder, "none"), file)).rejects.toThrow(/ENOENT/);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
+describe("find", () => {
+  test("gives all that was kept of a message", async () => {
+    const message = createSampleMessage({
+      from: null,
+      options: { ret: "FULL" },
+      toOptions: [{ notify: ["never"] }],
+      notes: { a: 1 },
+    });
+    await badmail.keep(message, { ...reason, rule: "SIZE=>1", fault: "sink.failed" });
+    expect(await badmail.find(message.id)).toEqual({
+      id: message.id,
+      problem: null,
+      sizeOctets: message.sizeOctets,
+      at: reason.at,
+      record: {
+        id: message.id,
+        receivedAt: message.receivedAt,
+        quarantinedAt: reason.at,
+        reason: "too odd",
+        binding: reason.binding,
+        rule: "SIZE=>1",
+        fault: "sink.failed",
+        file: null,
+        message: {
+          envelope: message.envelope,
+          origin: message.origin,
+          notes: { a: 1 },
+          parts: { headerOctets: message.header.octets.length, separatorOctets: 2 },
+        },
+      },
+    });
+  });
+
+  test("gives nothing where there is nothing, and makes no path of what is no id", async () => {
+    expect(await badmail.find("0000000000000000")).toBeUndefined();
+    await expect(badmail.find("../../etc/passwd")).rejects.toThrow(/message id/);
+  });
+});
+
+describe("remove", () => {
+  test("removes the one that is named", async () => {
+    const [one, other] = [createSampleMessage(), createSampleMessage()];
+    for (const message of [one, other]) await badmail.keep(message, reason);
+    await badmail.remove(one.id);
+    expect(readdirSync(folder)).toEqual([other.id]);
+  });
+
+  test("says so where it is not there", async () => {
+    await expect(badmail.remove("0000000000000000")).rejects.toMatchObject({ code: "badmail.unknown" });
+  });
+});
+
 describe("sweep", () => {
   test("removes what a killed server left half written, and nothing else", async () => {
     const message = createSampleMessage();

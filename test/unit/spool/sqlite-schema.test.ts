@@ -86,7 +86,7 @@ describe("openDatabase", () => {
     await makeVersion1();
     const old = openDatabase(path, () => "");
     const wanted = describeTables(fresh);
-    expect(wanted.version).toBe(2);
+    expect(wanted.version).toBe(3);
     expect(describeTables(old)).toEqual(wanted);
     fresh.close();
     old.close();
@@ -132,6 +132,20 @@ describe("openSqliteSpool", () => {
     const message = createSampleMessage({ options: { ret: "HDRS" }, toOptions: [{ notify: ["never"] }] });
     await spool.accept([message], 0);
     expect((await spool.load(message.id))!.envelope).toEqual(message.envelope);
+  });
+
+  test("takes what version 2 held by its words for held, and all of it for resolved", async () => {
+    await makeVersion1();
+    const database = new DatabaseSync(path);
+    database.exec(`
+      ALTER TABLE message ADD COLUMN options TEXT; ALTER TABLE recipient ADD COLUMN options TEXT;
+      UPDATE recipient SET last_outcome = 'held: no smarthost is configured', attempts = 0 WHERE place = 1;
+      PRAGMA user_version = 2;`);
+    database.close();
+    spool = await openSqliteSpool({ folder, log: silentLog });
+    const [entry] = await spool.list();
+    expect(entry).toMatchObject({ categorized: true, recipients: [{ state: "delivered" }, { heldBy: "route" }] });
+    expect(entry!.recipients[0]).not.toHaveProperty("heldBy");
   });
 
   test("writes no options where nothing was asked", async () => {

@@ -269,7 +269,7 @@ describe("openSqliteSpool: what it refuses", () => {
     database.close();
     await expect(openSqliteSpool({ folder, log: silentLog })).rejects.toMatchObject({
       code: "data.unusable",
-      message: expect.stringContaining("its version is 99, expected 2 at most"),
+      message: expect.stringContaining("its version is 99, expected 3 at most"),
     });
   });
 

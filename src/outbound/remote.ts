@@ -1,0 +1,218 @@
+/**
+ * Delivery to other servers: a next hop becomes hosts and their addresses, which are tried in order until one of them talks to us. RFC 5321 §5.1. What a host
+ * says of a recipient or of the mail itself is the answer; other hosts are asked only where it could not be reached, did not let us in, or takes no mail now.
+ */
+import type { TlsPolicy } from "../events/subject-outbound.ts";
+import type { Message } from "../mail/message.ts";
+import { formatNextHop, formatServer, type NextHop } from "../mail/next-hop.ts";
+import { describeThrown } from "../platform/fault.ts";
+import { describeOutcome, type Outcome } from "../queue/attempt.ts";
+import type { StoredRecipient } from "../spool/spool.ts";
+import type { HopResolver, Target } from "./hop-targets.ts";
+import { type Smarthost, type TlsOverride, tlsPolicyOf } from "./next-hop.ts";
+import { needsNoTls, type Tried } from "./smtp.ts";
+import type { TlsHeard } from "./smtp-certificate.ts";
+import { type Place, SmtpClients, type SmtpClientsOptions } from "./smtp-clients.ts";
+import { timeOver } from "./smtp-pool.ts";
+import type { TlsRequirement, TlsRequirements } from "./tls-requirement.ts";
+
+export type RemoteHop = Extract<NextHop, { readonly kind: "mx" | "smtp" | "smarthost" }>;
+
+export interface RemoteWork {
+  readonly hop: RemoteHop;
+  readonly message: Message;
+  readonly recipients: readonly StoredRecipient[];
+  readonly attemptId: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What may change while the server runs. */
+export interface RemoteSettings {
+  readonly smarthost: Smarthost | null;
+  /** How much TLS the smarthost needs, in the place of what it says itself; of other hosts `tls` knows. The first that matches holds. */
+  readonly tlsPolicies: readonly TlsOverride[];
+}
+
+export interface RemoteOptions extends Omit<SmtpClientsOptions, "clientsMax" | "quietMs"> {
+  readonly settings: RemoteSettings;
+  readonly hops: Pick<HopResolver, "resolve">;
+  readonly tls: Pick<TlsRequirements, "of" | "record">;
+  readonly search?: Partial<SearchLimits>;
+}
+
+/** How far an attempt goes. */
+export interface SearchLimits {
+  /** Hosts that are tried, and addresses of all of them. */
+  readonly hostsMax: number;
+  readonly addressesMax: number;
+  /** No other address is begun with when the attempt is so old. */
+  readonly searchMsMax: number;
+}
+
+export interface Remote {
+  /** One attempt; an outcome for each recipient. Never throws. */
+  deliver(work: RemoteWork): Promise<Outcome[]>;
+  /** Other settings from now on. Where they differ, connections end when they are done. */
+  reconfigure(settings: RemoteSettings): void;
+  /** Ends every connection; attempts under way are deferred. */
+  close(): void;
+}
+
+const searchLimits: SearchLimits = { hostsMax: 5, addressesMax: 10, searchMsMax: 5 * 60_000 };
+/** (stricter: RFC 5321 leaves it open, RFC 1123 §5.3.2 thinks of minutes: an address that does not answer must not take the time of those behind it.) */
+const connectMsMax = 30_000;
+
+/** Stands for a host that is not talked to. */
+interface Obstacle {
+  readonly nextHop: string;
+  readonly status: string;
+  readonly reason: string;
+}
+
+interface Way {
+  readonly place: Place;
+  readonly onTls: (heard: TlsHeard) => void;
+}
+
+/** What was tried for a recipient, in order, and whether that was all. */
+interface Trail {
+  readonly outcomes: Outcome[];
+  settled: boolean;
+}
+
+export function createRemote({ settings: first, hops, tls, search, limits, ...options }: RemoteOptions): Remote {
+  const { clock } = options;
+  const { hostsMax, addressesMax, searchMsMax } = { ...searchLimits, ...search };
+  const clients = new SmtpClients({ ...options, limits: { connectMsMax, ...limits } });
+  let settings = first;
+  let closed = false;
+
+  async function deliver(work: RemoteWork): Promise<Outcome[]> {
+    const { hop, message, recipients } = work;
+    const nextHop = formatNextHop(hop);
+    const { smarthost, tlsPolicies } = settings;
+    const startedAt = clock.monotonicMs();
+    const forAll = (outcome: Pick<Outcome, "kind" | "reason"> & Partial<Outcome>): Outcome[] =>
+      recipients.map(({ index }) => ({ nextHop, reply: null, ...outcome, index }));
+    if (closed) return forAll({ kind: "deferred", reason: "the server stops" });
+    if (hop.kind === "smarthost" && !smarthost) return forAll({ kind: "held", reason: "no smarthost is configured" });
+    try {
+      const resolved = await hops.resolve(hop, smarthost);
+      if (resolved.kind !== "targets") {
+        const { kind, status, reason } = resolved;
+        return forAll({ kind, status, reason, ...(kind === "deferred" && { destinationDown: true }) });
+      }
+      const { targets, domain, fromMx } = resolved;
+      const requirements =
+        hop.kind === "smarthost"
+          ? targets.map((): TlsRequirement => ({ policy: tlsPolicyOf(smarthost!, tlsPolicies), by: "config" }))
+          : await tls.of(domain, targets, fromMx);
+      const lenient = needsNoTls(message);
+      const steps = targets.flatMap((target, i) => {
+        const server = hop.kind === "smarthost" ? smarthost! : serverOf(hop);
+        return stepsTo(target, server, requirements[i]!, { domain, lenient });
+      });
+      return await trySteps(steps, work, startedAt);
+    } catch (error) {
+      return forAll({ kind: "deferred", status: "4.3.0", reason: `cannot deliver: ${describeThrown(error)}` });
+    }
+  }
+
+  /** What there is to try at one host. */
+  function stepsTo(
+    { host, port, addresses }: Target,
+    server: Pick<Smarthost, "tls"> & Partial<Smarthost>,
+    requirement: TlsRequirement,
+    { domain, lenient }: { readonly domain: string | null; readonly lenient: boolean },
+  ): (Way | Obstacle)[] {
+    const nextHop = formatServer({ host, port });
+    // RFC 8689 §5: a sender who needs no TLS overrides what the domain asks for.
+    if (requirement.refused && !lenient) return [{ nextHop, status: "4.7.5", reason: requirement.refused }];
+    if (addresses.length === 0)
+      return [{ nextHop, status: "4.4.3", reason: `the addresses of ${host} cannot be looked up` }];
+    const { policy, by, tlsa } = requirement;
+    const onTls = ({ encrypted, result }: TlsHeard) => {
+      // Without a policy any certificate is a success. RFC 8460 §4.2.
+      const held = encrypted && by !== "dane" && by !== "mta-sts" ? "success" : result;
+      if (domain !== null) tls.record({ domain, policy: by, host, result: held });
+    };
+    const smarthost = { ...server, host, port };
+    const tlsPolicy = policyOf(requirement, smarthost);
+    return addresses.map((address) => ({
+      place: { smarthost, address, tlsPolicy, ...(tlsa && policy === "verified" && { tlsa }) },
+      onTls,
+    }));
+  }
+
+  /** Goes from one to the next while somebody is left who has no answer. */
+  async function trySteps(steps: readonly (Way | Obstacle)[], work: RemoteWork, startedAt: number): Promise<Outcome[]> {
+    const { message, recipients, attemptId, signal } = work;
+    const trails = new Map(recipients.map(({ index }): [number, Trail] => [index, { outcomes: [], settled: false }]));
+    const hosts = new Set<string>();
+    let addresses = 0;
+    for (const step of steps) {
+      const rest = recipients.filter(({ index }) => !trails.get(index)!.settled);
+      if (rest.length === 0 || signal?.aborted) break;
+      let tried: Tried[];
+      if ("reason" in step) {
+        const outcome = { ...step, kind: "deferred", reply: null, destinationDown: true } as const;
+        tried = rest.map(({ index }) => ({ outcome: { ...outcome, index }, elsewhere: true }));
+      } else {
+        hosts.add(formatServer(step.place.smarthost));
+        addresses += 1;
+        if (hosts.size > hostsMax || addresses > addressesMax) break;
+        if (addresses > 1 && clock.monotonicMs() - startedAt >= searchMsMax) break;
+        const { place, onTls } = step;
+        tried = await clients.get(place).attempt({ message, recipients: rest, attemptId, signal, onTls });
+      }
+      for (const { outcome, elsewhere } of tried) {
+        const trail = trails.get(outcome.index)!;
+        trail.outcomes.push(outcome);
+        trail.settled = !elsewhere;
+      }
+    }
+    return recipients.map(({ index }) => sumUp(index, trails.get(index)!, formatNextHop(work.hop)));
+  }
+
+  return {
+    deliver,
+    reconfigure(changed) {
+      if (JSON.stringify(changed) !== JSON.stringify(settings)) clients.retire();
+      settings = changed;
+    },
+    close() {
+      closed = true;
+      clients.close();
+    },
+  };
+}
+
+function serverOf(hop: RemoteHop): Pick<Smarthost, "tls" | "implicitTls"> {
+  return { tls: "opportunistic", ...(hop.kind === "smtp" && hop.implicitTls && { implicitTls: true }) };
+}
+
+/** (stricter: who writes `smtps://` wants to be sure of the server, so its certificate is checked where nothing else is said.) */
+function policyOf({ policy, by }: TlsRequirement, { implicitTls }: Smarthost): TlsPolicy {
+  return by === "default" && implicitTls ? "verified" : policy;
+}
+
+/**
+ * The outcome of all that was tried for a recipient. Where any host may still take the mail later it is deferred; it fails where each of them said no. The
+ * words name every host that did not talk to us, since the last alone is seldom the one to mend.
+ */
+function sumUp(index: number, { outcomes, settled }: Trail, nextHop: string): Outcome {
+  const last = outcomes.at(-1);
+  if (!last) return { index, kind: "deferred", nextHop, reply: null, reason: timeOver };
+  if (settled || outcomes.length === 1) return last;
+  const counts = outcomes.findLast(({ kind }) => kind === "deferred") ?? last;
+  const { destinationDown: _, ...outcome } = counts;
+  const others = outcomes.filter((other) => other !== counts).map(wordsOf);
+  const words = [...new Set([...others, counts.reply ? counts.reason || counts.nextHop : counts.reason])];
+  const down = outcomes.every((each) => each.destinationDown) ? { destinationDown: true as const } : {};
+  return { ...outcome, ...down, reason: words.join("; ") };
+}
+
+function wordsOf(outcome: Outcome): string {
+  const words = describeOutcome(outcome);
+  return outcome.reason === "" ? `${outcome.nextHop}: ${words}` : words;
+}

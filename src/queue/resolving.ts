@@ -1,0 +1,153 @@
+/** Whom a message is for, before its first attempt: asks, and persists the answer in one commit. Asked again, under another attempt id, where it was killed before. */
+import { Message } from "../mail/message.ts";
+import { crashPoint } from "../platform/crash-point.ts";
+import { describeThrown, Fault } from "../platform/fault.ts";
+import { queuedRecipients, type StoredRecipient } from "../spool/spool.ts";
+import { type Outcome, settleAttempt } from "./attempt.ts";
+import { type AttemptParts, type Attempts, type Hand, withUpdate } from "./attempts.ts";
+import type { Categorize, Categorized, Quarantine } from "./ports.ts";
+
+export interface ResolvingParts extends Omit<AttemptParts, "resolve" | "deliver"> {
+  readonly attempts: () => Attempts;
+  readonly categorize: Categorize;
+  readonly quarantine: Quarantine | undefined;
+  /** Messages in custody whose recipients are resolved. */
+  readonly enqueueResolved: (message: Message) => void;
+}
+
+export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<void> {
+  const { clock, log, book, cache, teller, recorder, leases } = parts;
+
+  async function ask({ message, attemptId, recipients }: Hand): Promise<Categorized> {
+    try {
+      const whole = messageFor(message, recipients);
+      const categorized = await leases.run(() => parts.categorize(whole, attemptId));
+      if (categorized.kind === "quarantined") await keep(categorized);
+      return categorized;
+    } catch (error) {
+      const reason = describeThrown(error);
+      log.error("categorize.threw", {
+        message: message.id,
+        attemptId,
+        reason,
+        fault: error instanceof Fault ? error.code : undefined,
+      });
+      return { kind: "deferred", reply: { code: 451, status: "4.3.0", text: reason }, by: null };
+    }
+  }
+
+  async function keep({ message, reason, by }: Extract<Categorized, { readonly kind: "quarantined" }>): Promise<void> {
+    if (!parts.quarantine) throw new Error("there is no badmail to keep it in");
+    await parts.quarantine(message, { reason, binding: by });
+  }
+
+  /** The message is nobody's any more: it was dropped, or badmail has it. */
+  async function end(hand: Hand, step: "discarded" | "quarantined", reason: string, by: string | null): Promise<void> {
+    const { unit, message, recipients } = hand;
+    const now = clock.now();
+    const updates = recipients.map(({ index, attempts }) => ({
+      index,
+      state: "failed" as const,
+      attempts,
+      nextAttemptAt: now,
+      lastOutcome: `${step}: ${reason}`,
+    }));
+    if (!(await recorder.persist(message.id, (spool) => spool.record(message.id, updates)))) return;
+    log.info(`message.${step}`, { message: message.id, attemptId: hand.attemptId, reason, by });
+    teller.track(message.id, step, { attemptId: hand.attemptId, reason, by });
+    if (book.settle(unit, [])) teller.track(message.id, "finished");
+  }
+
+  async function replace(hand: Hand, changed: Extract<Categorized, { readonly kind: "changed" }>): Promise<void> {
+    const { unit, attemptId } = hand;
+    const { message, forks, failures } = changed;
+    const attempts = parts.attempts();
+    const now = clock.now();
+    const delayTold = unit.pending.some((pending) => pending.delayTold);
+    const recipients = queuedRecipients(message.envelope, now).map(
+      (recipient): StoredRecipient => ({
+        ...recipient,
+        ...(delayTold ? { delayTold } : {}),
+      }),
+    );
+    const failed = new Set(failures.map(({ index }) => index));
+    const { settlements, reports } = await attempts.withReports(
+      message,
+      settleAttempt(
+        recipients.filter(({ index }) => failed.has(index)),
+        failures,
+        attempts.factsOf(unit),
+      ),
+    );
+    const updates = settlements.map(({ update }) => update);
+    if (reports.length > 0) crashPoint("queue.reports.before-commit");
+    crashPoint("queue.categorized.before-commit");
+    const replacement = { message, forks, updates, reports, nextAttemptAt: now };
+    if (!(await recorder.persist(message.id, (spool) => spool.replace(replacement)))) return;
+    crashPoint("queue.categorized.committed");
+    log.info("message.categorized", {
+      message: message.id,
+      attemptId,
+      recipients: message.envelope.recipients.length,
+      failed: failures.length,
+      forks: forks.map(({ id }) => id),
+    });
+    teller.track(message.id, "categorized", { attemptId, forks: forks.map(({ id }) => id) });
+    for (const settlement of settlements) teller.tellOutcome(message.id, attemptId, message, settlement);
+    for (const fork of forks) {
+      teller.track(fork.id, "spooled", { from: message.id, recipients: fork.envelope.recipients.length });
+      parts.enqueueResolved(fork);
+    }
+    const byIndex = new Map(updates.map((update) => [update.index, update]));
+    const rest = recipients
+      .map((recipient) => withUpdate(recipient, byIndex.get(recipient.index)))
+      .filter(({ state }) => state === "queued");
+    if (rest.length > 0) cache.offer(message);
+    if (book.settle(unit, rest)) teller.track(message.id, "finished");
+    attempts.sendReports(message, reports);
+  }
+
+  return async (hand) => {
+    const { unit, message, recipients } = hand;
+    const attempts = parts.attempts();
+    const answer = await ask(hand);
+    switch (answer.kind) {
+      case "unchanged": {
+        if (recipients.every((recipient) => recipient.attempts === 0)) cache.offer(message);
+        const nextAttemptAt = clock.now();
+        book.settle(
+          unit,
+          recipients.map((recipient) => ({ ...recipient, nextAttemptAt })),
+        );
+        return;
+      }
+      case "changed":
+        return await replace(hand, answer);
+      case "refused":
+      case "deferred": {
+        const { reply, by } = answer;
+        const kind = answer.kind === "refused" ? "failed" : "deferred";
+        const reason = by === null ? "" : `${answer.kind} by ${by}`;
+        const outcomes = recipients.map(({ index }): Outcome => ({ index, kind, nextHop: "", reply, reason }));
+        const facts = { ...attempts.factsOf(unit), categorized: false };
+        return await attempts.settle(hand, settleAttempt(recipients, outcomes, facts), { categorized: false });
+      }
+      case "discarded":
+      case "quarantined":
+        return await end(hand, answer.kind, answer.reason, answer.by);
+    }
+  };
+}
+
+/** The message with those of its recipients alone that are queued still. */
+function messageFor(message: Message, recipients: readonly StoredRecipient[]): Message {
+  const { envelope } = message;
+  if (recipients.length === envelope.recipients.length) return message;
+  return new Message({
+    ...message.snapshot(),
+    id: message.id,
+    receivedAt: message.receivedAt,
+    origin: message.origin,
+    envelope: { ...envelope, recipients: recipients.map(({ index }) => envelope.recipients[index]!) },
+  });
+}

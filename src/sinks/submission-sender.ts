@@ -1,0 +1,60 @@
+/**
+ * A user sends from his own addresses: the reverse-path and the From field of what comes in by a submission listener are his name, or an address that
+ * `onarrival user add --address` gave him. RFC 6409 §6.1.
+ */
+import type { Sink } from "../events/sink.ts";
+import { proceed, refuse, type Verdict } from "../events/verdict.ts";
+import { parseAddressList } from "../mail/address-list.ts";
+import type { Header } from "../mail/header.ts";
+import type { Mailbox } from "../mail/mailbox.ts";
+import { Fault } from "../platform/fault.ts";
+import { maySendFrom, type User } from "./users-document.ts";
+import type { UsersFile } from "./users-file.ts";
+
+export interface SenderMatchOptions {
+  readonly users: Pick<UsersFile, "find">;
+  /** Names of the submission listeners. */
+  readonly listeners: ReadonlySet<string>;
+  /** `auth.sender_must_match`; a reload may change it. */
+  readonly mustMatch: () => boolean;
+}
+
+const notHisPath = refuse("You may not send from this address", { code: 553, status: "5.7.1" });
+const notHisFrom = refuse("The From field has to name one of your addresses", { code: 550, status: "5.7.1" });
+const noLonger = refuse("You may not send mail any more", { code: 550, status: "5.7.1" });
+
+export function senderLoginMatch({ users, listeners, mustMatch }: SenderMatchOptions): Sink {
+  /** Who logged in another way than by our file has no addresses that we know. */
+  async function judge(name: string, isHis: (user: User) => boolean, otherwise: Verdict): Promise<Verdict> {
+    const user = await users.find(name);
+    if (!user) return proceed;
+    if (!user.enabled) return noLonger;
+    return !mustMatch() || isHis(user) ? proceed : otherwise;
+  }
+  return {
+    name: "sender-login-match",
+    onMailFrom({ session, reversePath }) {
+      if (session.role !== "submission" || session.user === null) return proceed;
+      // Receipts and answers of a client's own have the null reverse-path (RFC 8098 §3); their From field is looked at all the same.
+      return judge(session.user, (user) => reversePath === null || maySendFrom(user, reversePath), notHisPath);
+    },
+    onArrival({ message }) {
+      const { user: name, listener } = message.origin;
+      if (name === null || !listeners.has(listener)) return proceed;
+      const authors = authorsOf(message.header);
+      const isHis = (user: User) => authors?.every((author) => maySendFrom(user, author)) ?? false;
+      return judge(name, isHis, notHisFrom);
+    },
+  };
+}
+
+/** The mailboxes of every From field; undefined where one names nobody, or cannot be read. RFC 5322 §3.6.2. */
+function authorsOf(header: Header): readonly Mailbox[] | undefined {
+  try {
+    const lists = header.getAll("From").map((value) => parseAddressList(value));
+    return lists.some((list) => list.length === 0) ? undefined : lists.flat();
+  } catch (error) {
+    if (error instanceof Fault) return undefined;
+    throw error;
+  }
+}
