@@ -16,7 +16,7 @@ import { formatReply } from "./mail/status.ts";
 import type { Router } from "./outbound/router.ts";
 import type { Clock } from "./platform/clock.ts";
 import { describeThrown } from "./platform/fault.ts";
-import { expandedMax, expansionDepthMax } from "./queue/categorize-recipients.ts";
+import { type AddressNode, type Answer, askAboutAll, circle } from "./queue/categorize-recipients.ts";
 import { CategorizeDecision, describeResolution } from "./queue/categorize-subject.ts";
 import type { AddressBook } from "./sinks/address-files.ts";
 import type { StoredRecipient } from "./spool/spool.ts";
@@ -70,48 +70,59 @@ export async function explainRoute(
   address: Mailbox,
   { from = null }: { readonly from?: ReversePath } = {},
 ): Promise<RouteExplanation> {
-  const seen = new Set<string>();
-  let left = expandedMax;
+  const words = new Map<string, Word[]>();
+  const shown = new Set<AddressNode>();
 
-  async function explain(mailbox: Mailbox, path: readonly Mailbox[]): Promise<RouteExplanation> {
-    const resolution: { by: string; words: string }[] = [];
-    const found = { address: formatMailbox(mailbox), resolution, expandedTo: [] };
-    const failed = (error: string): RouteExplanation => ({ ...found, route: null, error });
-    seen.add(mailboxKey(mailbox));
-    const { decision, verdict, by } = await askAbout(mailbox, path);
-    const said = decision.resolution;
-    if (said) resolution.push({ by, words: describeResolution(said) });
-    if (decision.isSplit) resolution.push({ by, words: "gets a message of its own" });
-    if (verdict.kind !== "proceed") return failed(`${describeVerdict(verdict)} (${verdict.by ?? "a sink"})`);
-    if (said?.kind === "unknown") return failed(said.reason ?? "No such mailbox here");
-    if (said?.kind !== "expand") return await explainHop(mailbox, resolution);
-
-    if (path.length >= expansionDepthMax) return failed(`It leads on more than ${expansionDepthMax} times`);
-    const expandedTo: RouteExplanation[] = [];
-    const members = new Map(said.to.map((member) => [mailboxKey(member), member]));
-    const itself = members.delete(mailboxKey(mailbox));
-    left -= members.size;
-    if (left < 0) return failed(`It has more than ${expandedMax} addresses`);
-    for (const [key, member] of [...members].slice(0, membersShownMax)) {
-      if (seen.has(key)) expandedTo.push({ ...elsewhere, address: formatMailbox(member) });
-      else expandedTo.push(await explain(member, [...path, mailbox]));
-    }
-    if (members.size > membersShownMax)
-      resolution.push({ by, words: `of ${members.size} addresses the first ${membersShownMax} are shown` });
-    if (!itself) return { ...found, expandedTo, route: null, error: null };
-    resolution.push({ by, words: "and stays itself" });
-    return { ...(await explainHop(mailbox, resolution)), expandedTo };
-  }
-
-  async function askAbout(mailbox: Mailbox, expandedFrom: readonly Mailbox[]) {
-    const message = createEmptyMessage(mailbox);
-    const attemptId = message.id;
-    const decision = new CategorizeDecision({ message, attemptId, forwardPath: mailbox, expandedFrom });
+  async function ask(forwardPath: Mailbox, expandedFrom: readonly Mailbox[]): Promise<Answer> {
+    const message = createEmptyMessage(forwardPath);
+    const decision = new CategorizeDecision({ message, attemptId: message.id, forwardPath, expandedFrom });
     const verdict = await parts.events.ask("onCategorize", decision);
     message.revoke();
-    const binding = decision.resolvedBy ?? "nobody";
-    const by = binding === ownCategorizer ? (parts.book?.resolve(mailbox, expandedFrom).by ?? binding) : binding;
-    return { decision, verdict, by };
+    const { resolution, resolvedBy, isSplit } = decision;
+    const own = resolvedBy === ownCategorizer ? parts.book?.resolve(forwardPath, expandedFrom).by : undefined;
+    const by = own ?? resolvedBy ?? "nobody";
+    const key = mailboxKey(forwardPath);
+    const said = words.get(key) ?? [];
+    if (said.length > 0) said.push({ by, words: "leads back to itself" });
+    if (resolution) said.push({ by, words: describeResolution(resolution) });
+    if (isSplit) said.push({ by, words: "gets a message of its own" });
+    words.set(key, said);
+    return { verdict, resolution, isSplit, message };
+  }
+
+  async function explain(node: AddressNode): Promise<RouteExplanation> {
+    shown.add(node);
+    const { mailbox, said, children } = node;
+    const resolution = words.get(mailboxKey(mailbox)) ?? [];
+    const found = { address: formatMailbox(mailbox), resolution, expandedTo: [] };
+    const failed = (error: string): RouteExplanation => ({ ...found, route: null, error });
+    switch (said?.kind) {
+      case "failed":
+        return failed(describeObjection(formatReply(said.reply), said.by));
+      case "discarded":
+      case "quarantined":
+        return failed(describeObjection(`${said.kind}: ${said.reason}`, said.by));
+      case "stays":
+      case undefined:
+        return await explainHop(mailbox, resolution);
+      case "expands": {
+        const expandedTo: RouteExplanation[] = [];
+        for (const child of children.slice(0, membersShownMax)) {
+          const isShown = shown.has(child);
+          expandedTo.push(isShown ? { ...elsewhere, address: formatMailbox(child.mailbox) } : await explain(child));
+        }
+        if (children.length > membersShownMax)
+          resolution.push({
+            by: "onarrival",
+            words: `of ${children.length} addresses the first ${membersShownMax} are shown`,
+          });
+        if (said.stays) {
+          resolution.push({ by: "onarrival", words: "stays itself, too" });
+          return { ...(await explainHop(mailbox, resolution)), expandedTo };
+        }
+        return { ...found, expandedTo, route: null, error: node.ends ? null : formatReply(circle) };
+      }
+    }
   }
 
   async function explainHop(mailbox: Mailbox, resolution: { by: string; words: string }[]): Promise<RouteExplanation> {
@@ -161,7 +172,29 @@ export async function explainRoute(
     });
   }
 
-  return await explain(address, []);
+  const asked = await askAboutAll([{ mailbox: address }], ask);
+  if ("deferral" in asked) {
+    const error = describeObjection(describeVerdict(asked.deferral), asked.deferral.by ?? null);
+    return { address: formatMailbox(address), resolution: [], expandedTo: [], route: null, error };
+  }
+  const { node, failed } = asked.roots[0]!;
+  if (!failed) return await explain(node);
+  return {
+    address: formatMailbox(address),
+    resolution: words.get(mailboxKey(address)) ?? [],
+    expandedTo: [],
+    route: null,
+    error: formatReply(failed),
+  };
+}
+
+interface Word {
+  readonly by: string;
+  readonly words: string;
+}
+
+function describeObjection(words: string, by: string | null): string {
+  return by === null ? words : `${words} (${by})`;
 }
 
 const elsewhere = {

@@ -42,6 +42,7 @@ import { explainRoute } from "./main-route.ts";
 import { createTransport, queueSettingsOf } from "./main-transport.ts";
 import { createServerView } from "./main-view.ts";
 import { type Clock, systemClock } from "./platform/clock.ts";
+import { armedCrashPoint } from "./platform/crash-point.ts";
 import { describeThrown } from "./platform/fault.ts";
 import { createLog, type Log, type LogListener, silentLog, withListener } from "./platform/log.ts";
 import { LoopLag } from "./platform/loop-lag.ts";
@@ -108,6 +109,7 @@ async function start(
   let tellLog: LogListener = () => {};
   const log = withListener(options.log ?? createLog({ level: config.log.level }), (...line) => tellLog(...line));
   const startedAt = clock.now();
+  if (armedCrashPoint !== null) log.warn("server.crash-armed", { point: armedCrashPoint });
   await prepareFolders(config);
   const read = await readListeners(config, { clock, log });
   stops.push(() => read.close());

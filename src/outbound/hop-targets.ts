@@ -166,11 +166,11 @@ export class HopResolver {
     records: readonly MxRecord[],
     { authentic, implicit }: { readonly authentic: boolean; readonly implicit: boolean },
   ): Promise<Resolved> {
-    const { mxPort, isOurselves, privateAddresses } = this.#options.settings();
+    const { mxPort, isOurselves } = this.#options.settings();
     const located = await Promise.all(
       records.slice(0, lookedUpMax).map(async (record) => {
         const found = await this.#locate(record.host);
-        return { ...record, found, allowed: privateAddresses ? found : this.#allowed(found.addresses, found) };
+        return { ...record, found, allowed: this.#allowed(found.addresses, found) };
       }),
     );
     // RFC 5321 §5.1: who is in the list himself gives mail only to those before him, or it would go round in a circle. Our own name counts wherever it stands.
@@ -196,6 +196,8 @@ export class HopResolver {
     const { kind, reason } = lacking!.allowed.lacks!;
     const words = implicit ? `${domain} ${reason}` : `${lacking!.host}, an MX of ${domain}, ${reason}`;
     if (kind === "failed") return { kind: "deferred", status: "4.4.3", reason: words };
+    // Those that were not looked up may be better.
+    if (records.length > lookedUpMax) return { kind: "deferred", status: "4.4.4", reason: words };
     return { kind: "failed", status: implicit ? "5.1.2" : "5.4.4", reason: words };
   }
 
@@ -241,7 +243,7 @@ export class HopResolver {
   #withoutOurselves({ port, addresses }: Pick<Target, "port" | "addresses">): readonly string[] {
     const { isOurselves } = this.#options.settings();
     // By address alone: a filter on this machine may have our name, at another port.
-    return addresses.filter((ip) => !isOurselves(ip, ip, port)).slice(0, addressesPerHostMax);
+    return addresses.filter((ip) => !isOurselves(ip, ip, port));
   }
 
   /** Fisher and Yates. */

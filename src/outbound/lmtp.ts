@@ -34,14 +34,14 @@ export class LmtpDelivery {
   }
 
   /** One attempt; an outcome for each recipient. Never throws. */
-  async deliver({ server, message, recipients, attemptId }: LmtpWork): Promise<Outcome[]> {
+  async deliver({ server, ...work }: LmtpWork): Promise<Outcome[]> {
     const nextHop = formatNextHop({ kind: "lmtp", server });
     const client = this.#clients.get(nextHop) ?? new SmtpClient({ ...this.#options, smarthost: smarthostOf(server) });
     this.#clients.delete(nextHop);
     this.#clients.set(nextHop, client);
     this.#leaveOldest();
-    const outcomes = await client.deliver(message, recipients, attemptId);
-    return outcomes.map((outcome) => ({ ...outcome, nextHop }));
+    const tried = await client.attempt(work);
+    return tried.map(({ outcome }) => ({ ...outcome, nextHop }));
   }
 
   /** Ends every connection; attempts under way are deferred. */

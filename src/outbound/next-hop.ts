@@ -1,12 +1,5 @@
-/** Which way a recipient's mail goes: into a Maildir, to the smarthost, or nowhere yet. Pure. */
+/** The smarthost and other servers we speak SMTP or LMTP to, and how much TLS they need. Which recipients go there says router.ts. Pure. */
 import type { TlsPolicy } from "../events/subject-outbound.ts";
-import type { Mailbox } from "../mail/mailbox.ts";
-
-export type NextHop =
-  | { readonly kind: "maildir" }
-  | { readonly kind: "smtp"; readonly smarthost: Smarthost }
-  /** Nobody is there to take it, and only the operator can change that. */
-  | { readonly kind: "held"; readonly reason: string };
 
 /** The server that takes what is not for a local domain. */
 export interface Smarthost {
@@ -29,14 +22,6 @@ export interface Smarthost {
   readonly password?: string;
 }
 
-export interface Routing {
-  /** In the form of `normalizeDomain`. */
-  readonly localDomains: ReadonlySet<string>;
-  readonly smarthost: Smarthost | null;
-  /** How much TLS a next hop needs, in the place of what is written elsewhere; the first that matches holds. Absent: as before. */
-  readonly tlsPolicies?: readonly TlsOverride[];
-}
-
 export interface TlsOverride {
   /** Name of the next hop; `*.example.org` is every name below. */
   readonly host: string;
@@ -53,12 +38,6 @@ export function tlsPolicyOf({ host, tls }: Smarthost, overrides: readonly TlsOve
       : name === pattern;
   });
   return found?.policy ?? (tls === "required" ? "verified" : tls);
-}
-
-export function chooseNextHop(mailbox: Mailbox, { localDomains, smarthost }: Routing): NextHop {
-  if (localDomains.has(mailbox.domain)) return { kind: "maildir" };
-  if (smarthost) return { kind: "smtp", smarthost };
-  return { kind: "held", reason: "no smarthost is configured" };
 }
 
 /** A smarthost as logs, listings and reports name it. */

@@ -4,19 +4,18 @@
  */
 import type { TlsPolicy } from "../events/subject-outbound.ts";
 import type { Message } from "../mail/message.ts";
-import { formatNextHop, formatServer, type NextHop } from "../mail/next-hop.ts";
+import { formatNextHop, formatServer } from "../mail/next-hop.ts";
 import { describeThrown } from "../platform/fault.ts";
+import type { TlsaRecord } from "../platform/resolver.ts";
 import { describeOutcome, type Outcome } from "../queue/attempt.ts";
 import type { StoredRecipient } from "../spool/spool.ts";
-import type { HopResolver, Target } from "./hop-targets.ts";
+import type { HopResolver, RemoteHop, Target } from "./hop-targets.ts";
 import { type Smarthost, type TlsOverride, tlsPolicyOf } from "./next-hop.ts";
 import { needsNoTls, type Tried } from "./smtp.ts";
 import type { TlsHeard } from "./smtp-certificate.ts";
 import { type Place, SmtpClients, type SmtpClientsOptions } from "./smtp-clients.ts";
 import { timeOver } from "./smtp-pool.ts";
 import type { TlsRequirement, TlsRequirements } from "./tls-requirement.ts";
-
-export type RemoteHop = Extract<NextHop, { readonly kind: "mx" | "smtp" | "smarthost" }>;
 
 export interface RemoteWork {
   readonly hop: RemoteHop;
@@ -59,7 +58,7 @@ export interface Remote {
 }
 
 const searchLimits: SearchLimits = { hostsMax: 5, addressesMax: 10, searchMsMax: 5 * 60_000 };
-/** (stricter: RFC 5321 leaves it open, RFC 1123 §5.3.2 thinks of minutes: an address that does not answer must not take the time of those behind it.) */
+/** RFC 5321 §4.5.3.2 says nothing of the connection itself; an address that does not answer must not take the time of those behind it. */
 const connectMsMax = 30_000;
 
 /** Stands for a host that is not talked to. */
@@ -130,7 +129,7 @@ export function createRemote({ settings: first, hops, tls, search, limits, ...op
     if (requirement.refused && !lenient) return [{ nextHop, status: "4.7.5", reason: requirement.refused }];
     if (addresses.length === 0)
       return [{ nextHop, status: "4.4.3", reason: `the addresses of ${host} cannot be looked up` }];
-    const { policy, by, tlsa } = requirement;
+    const { by, tlsa } = requirement;
     const onTls = ({ encrypted, result }: TlsHeard) => {
       // Without a policy any certificate is a success. RFC 8460 §4.2.
       const held = encrypted && by !== "dane" && by !== "mta-sts" ? "success" : result;
@@ -138,10 +137,11 @@ export function createRemote({ settings: first, hops, tls, search, limits, ...op
     };
     const smarthost = { ...server, host, port };
     const tlsPolicy = policyOf(requirement, smarthost);
-    return addresses.map((address) => ({
-      place: { smarthost, address, tlsPolicy, ...(tlsa && policy === "verified" && { tlsa }) },
-      onTls,
-    }));
+    const dane = tlsa && { tlsa: daneOf(tlsa, domain) };
+    const places = addresses.map((address): Place => ({ smarthost, address, tlsPolicy, ...dane }));
+    // DNS tells the addresses of a host in no order that counts: an open connection to one of them is worth more.
+    const [ready, others] = [true, false].map((wanted) => places.filter((place) => clients.isReady(place) === wanted));
+    return [...ready!, ...others!].map((place) => ({ place, onTls }));
   }
 
   /** Goes from one to the next while somebody is left who has no answer. */
@@ -189,6 +189,11 @@ export function createRemote({ settings: first, hops, tls, search, limits, ...op
 
 function serverOf(hop: RemoteHop): Pick<Smarthost, "tls" | "implicitTls"> {
   return { tls: "opportunistic", ...(hop.kind === "smtp" && hop.implicitTls && { implicitTls: true }) };
+}
+
+/** The domain's own name may be on a certificate too, where an authority vouches for names: RFC 7672 §3.2.2. Else the records alone count. */
+function daneOf(records: readonly TlsaRecord[], domain: string | null): NonNullable<Place["tlsa"]> {
+  return { records, domain: records.some(({ usage }) => usage === 2) ? domain : null };
 }
 
 /** (stricter: who writes `smtps://` wants to be sure of the server, so its certificate is checked where nothing else is said.) */

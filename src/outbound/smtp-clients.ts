@@ -14,8 +14,8 @@ export interface Place {
   /** One of the host's. */
   readonly address: string;
   readonly tlsPolicy: TlsPolicy;
-  /** Records of which the certificate has to match one, in the place of names and authorities. */
-  readonly tlsa?: readonly TlsaRecord[];
+  /** With `verified`: records of which the certificate has to match one, in the place of names and authorities. */
+  readonly tlsa?: { readonly records: readonly TlsaRecord[]; readonly domain: string | null };
 }
 
 export interface SmtpClientsOptions extends Omit<SmtpClientOptions, "smarthost" | "address" | "tlsPolicy" | "proves"> {
@@ -46,7 +46,7 @@ export class SmtpClients {
     this.#quietMs = quietMs;
   }
 
-  /** Use it at once: it is kept no longer than others need the place. */
+  /** Use it at once: it may be left as soon as it is quiet. */
   get(place: Place): SmtpClient {
     const key = JSON.stringify(place);
     const now = this.#options.clock.monotonicMs();
@@ -56,6 +56,11 @@ export class SmtpClients {
     this.#kept.set(key, kept);
     this.#sweep(now);
     return kept.client;
+  }
+
+  /** A connection to there stands and waits for mail. */
+  isReady(place: Place): boolean {
+    return this.#kept.get(JSON.stringify(place))?.client.ready === true;
   }
 
   /** Clients that are kept. */
@@ -77,12 +82,15 @@ export class SmtpClients {
 
   #create({ smarthost, address, tlsPolicy, tlsa }: Place): SmtpClient {
     const { host } = smarthost;
+    const { clock } = this.#options;
     return new SmtpClient({
       ...this.#options,
       smarthost,
       address,
       tlsPolicy,
-      ...(tlsa && { proves: (chain) => matchesTlsa(chain, tlsa, { host }) }),
+      ...(tlsa && {
+        proves: (chain) => matchesTlsa(chain, tlsa.records, { host, domain: tlsa.domain, at: clock.now() }),
+      }),
     });
   }
 

@@ -124,6 +124,11 @@ export class SmtpPool {
     return this.#open.size + this.#connecting;
   }
 
+  /** Connections that wait for mail. */
+  get idle(): number {
+    return this.#idle.length;
+  }
+
   #keep(connection: PeerConnection): void {
     const cancel = this.#clock.after(this.#limits.idleMs, () => {
       this.#removeIdle(connection);

@@ -125,6 +125,11 @@ export class SmtpClient {
     return this.#deliveries === 0 && this.#pool.size === 0 && (this.#lenientPool?.size ?? 0) === 0;
   }
 
+  /** A connection stands and waits for mail. */
+  get ready(): boolean {
+    return this.#pool.idle > 0;
+  }
+
   /** Ends what is idle, and the rest when it is done; then calls `onDone`. */
   retire(onDone: () => void = () => {}): void {
     this.#onDone = onDone;

@@ -6,6 +6,7 @@ import type { Delivered } from "./custody.ts";
 import { type Accepted, type Addressee, composeMessage, createRandom, mailboxesOf } from "./load.ts";
 import { readBadmail, readDropped, readMaildirs } from "./places.ts";
 import { RecordingPeer } from "./recording-peer.ts";
+import { RecordingWeb } from "./recording-web.ts";
 
 /** Who sends, and gets the reports. */
 export const reporter = "reporter@example.test";
@@ -19,6 +20,8 @@ export const wideAddressees: readonly Addressee[] = [
   { to: ["later@remote.example", "ada@example.test"], places: ["peer:later@remote.example", "ada"] },
   { to: ["gone@remote.example"], places: ["report"] },
   { to: ["jail@example.test"], places: ["badmail"] },
+  { to: ["cell@example.test", "ada@example.test"], places: ["badmail", "ada"] },
+  { to: ["app@example.test"], places: ["web"] },
 ];
 
 const script = `import type { ArrivalHandler } from "onarrival";
@@ -33,7 +36,18 @@ export const onArrival: ArrivalHandler = (mail) => {
 };
 `;
 
-function configFor(port: number): string {
+/** A native sink that keeps one recipient's copy apart, where the script keeps the whole message. */
+const sink = `import { quarantine } from "onarrival";
+
+export default {
+  name: "cell",
+  onCategorize({ forwardPath }) {
+    if (forwardPath.localPart === "cell") return quarantine("his copy is kept");
+  },
+};
+`;
+
+function configFor(port: number, webPort: number): string {
   return `
 hostname = "mx.example.test"
 [domains]
@@ -46,6 +60,12 @@ to = "smtp://127.0.0.1:${port}"
 [[routes]]
 match = "paper@example.test"
 to = "drop"
+[[routes]]
+match = "app@example.test"
+to = "http://127.0.0.1:${webPort}/mail"
+[[sinks]]
+module = "./cell.ts"
+event = "onCategorize"
 [delivery.retry]
 first = "1s"
 max = "1s"
@@ -57,13 +77,15 @@ disk_reserve = "1MiB"
 export class WideSite {
   readonly site: Site;
   readonly peer: RecordingPeer;
+  readonly #web: RecordingWeb;
   /** What was put into the pickup folder, durably. */
   readonly picked: Accepted[] = [];
   readonly #random: () => number;
 
-  private constructor(site: Site, peer: RecordingPeer, seed: number) {
+  private constructor(site: Site, peer: RecordingPeer, web: RecordingWeb, seed: number) {
     this.site = site;
     this.peer = peer;
+    this.#web = web;
     this.#random = createRandom(seed + 1);
   }
 
@@ -72,16 +94,18 @@ export class WideSite {
     readonly env?: Readonly<Record<string, string>>;
   }): Promise<WideSite> {
     const peer = await RecordingPeer.start();
+    const web = await RecordingWeb.start();
     const site = await Site.start({
-      config: configFor(peer.port),
+      config: configFor(peer.port, web.port),
       scripts: { "edit.ts": script },
       ...(options.env && { env: options.env }),
       prepare(folder) {
         writeFileSync(join(folder, "aliases"), "both: ada, grace\nteam: :include:team.txt\nowner-team: reporter\n");
         writeFileSync(join(folder, "team.txt"), "edsger\ngrace\n");
+        writeFileSync(join(folder, "cell.ts"), sink);
       },
     });
-    return new WideSite(site, peer, options.seed);
+    return new WideSite(site, peer, web, options.seed);
   }
 
   /** Puts a message into the pickup folder as writers do: under another name first, synced, renamed. */
@@ -111,11 +135,13 @@ export class WideSite {
       ...readDropped(join(dataFolder, "drop")),
       ...readBadmail(join(dataFolder, "badmail")),
       ...this.peer.delivered,
+      ...this.#web.delivered,
     ];
   }
 
   async remove(): Promise<void> {
     await this.site.remove();
     await this.peer.close();
+    await this.#web.close();
   }
 }

@@ -41,6 +41,8 @@ export interface FakeZone extends FakeRecords {
   readonly udpOctetsMax?: number;
   /** Whether it says that answers are signed where it is asked for that. `authentic` of the records says which names. */
   readonly validates?: boolean;
+  /** Says so of every answer, asked for it or not. */
+  readonly alwaysAuthentic?: boolean;
 }
 
 export interface FakeDnsServer {
@@ -178,15 +180,17 @@ function answerTo(zone: FakeZone, asked: Asked): Buffer {
     name = alias.toLowerCase();
     if (zone.aliasesAlone) break;
   }
-  const records = recordsOf(zone, name, question.type, ttl);
+  const isCut = answers.length > 0 && (zone.aliasesAlone || zone.misbehaving?.[name] === "circle of aliases");
+  const records = isCut ? [] : recordsOf(zone, name, question.type, ttl);
   answers.push(...records);
-  const exists = answers.length > 0 ? records.length > 0 || zone.aliasesAlone || knows(zone, name) : knows(zone, name);
+  const exists = isCut || knows(zone, name);
   const authentic = zone.authentic === true || (zone.authentic?.includes(question.name.toLowerCase()) ?? false);
+  const isSigned = zone.alwaysAuthentic || (zone.validates && authentic && asked.flag_ad);
   const negative = zone.negativeTtlSeconds === undefined ? 60 : zone.negativeTtlSeconds;
   return encode({
     type: "response",
     id: asked.id!,
-    flags: 0x180 | (zone.validates && authentic && asked.flag_ad ? 0x20 : 0) | (exists ? 0 : 3),
+    flags: 0x180 | (isSigned ? 0x20 : 0) | (exists ? 0 : 3),
     // dns-packet has no type for the type of a question that came.
     questions: [{ name, type: question.type as "A" }].map((one) => ({ ...one, name: question.name })),
     answers,

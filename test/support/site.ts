@@ -259,8 +259,9 @@ export class Site {
   }
 
   /** Runs a verb of the command line against this site. */
-  async cli(args: readonly string[]): Promise<Finished> {
-    return await runProgram(node, [launcher, ...args], { cwd: this.folder, env: this.environment() });
+  async cli(args: readonly string[], input?: string): Promise<Finished> {
+    const options = { cwd: this.folder, env: this.environment(), ...(input !== undefined && { input }) };
+    return await runProgram(node, [launcher, ...args], options);
   }
 
   /** The server's environment: nothing of the test's own but the way to programs. */

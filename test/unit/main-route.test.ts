@@ -36,12 +36,10 @@ function explain(
   const router = new Router({ events, table });
   events.replaceBindings([
     ...bindings,
-    ...serverBindings(
-      [
-        { sink: categorizer(book), events: ["onCategorize"] },
-        { sink: router.sink(), events: ["onRoute"] },
-      ],
-    ),
+    ...serverBindings([
+      { sink: categorizer(book), events: ["onCategorize"] },
+      { sink: router.sink(), events: ["onRoute"] },
+    ]),
   ]);
   return explainRoute({ events, router, book, clock, ...(targetsOf && { targetsOf }) }, parseMailbox(address));
 }
@@ -88,14 +86,22 @@ describe("explainRoute", () => {
         "    ann@example.test [onarrival: stands in this tree already, and gets one copy]",
       ],
     ],
-    ["nobody", "nemo@example.test", ["nemo@example.test [mailboxes: resolve as unknown] ! No such mailbox here"]],
-    ["one who left", "gone@example.test", ["gone@example.test [aliases line 5: resolve as unknown] ! has left"]],
+    [
+      "nobody",
+      "nemo@example.test",
+      ["nemo@example.test [mailboxes: resolve as unknown] ! 550 5.1.1 No such mailbox here"],
+    ],
+    [
+      "one who left",
+      "gone@example.test",
+      ["gone@example.test [aliases line 5: resolve as unknown] ! 550 5.1.1 has left"],
+    ],
     [
       "a circle",
       "a@example.test",
       [
-        "a@example.test [aliases line 6: expand to b@example.test]",
-        "  b@example.test [aliases line 7: expand to a@example.test]",
+        "a@example.test [aliases line 6: expand to b@example.test; mailboxes: leads back to itself; mailboxes: resolve as unknown] ! 554 5.4.6 The address leads back to itself and to nobody else",
+        "  b@example.test [aliases line 7: expand to a@example.test; mailboxes: leads back to itself; mailboxes: resolve as unknown] ! 554 5.4.6 The address leads back to itself and to nobody else",
         "    a@example.test [onarrival: stands in this tree already, and gets one copy]",
       ],
     ],
@@ -113,7 +119,7 @@ describe("explainRoute", () => {
       { id: "sinks/mine" },
     );
     expect(tree(await explain("ann@example.test", { bindings: [mine] }))).toEqual([
-      "ann@example.test [sinks/mine: expand to ann@example.test, x@far.example; sinks/mine: and stays itself] > maildir (local domain; local)",
+      "ann@example.test [sinks/mine: expand to ann@example.test, x@far.example; onarrival: stays itself, too] > maildir (local domain; local)",
       "  x@far.example [no local domain: resolve as relay] > mx:far.example (delivery.remote; mx:far.example)",
     ]);
   });

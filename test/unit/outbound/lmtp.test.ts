@@ -1,3 +1,7 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { LmtpDelivery } from "../../../src/outbound/lmtp.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
@@ -82,5 +86,35 @@ describe("LmtpDelivery.deliver", () => {
     expect(await create().deliver(workFor(peer.port, "grace@example.test"))).toMatchObject([
       { kind: "deferred", nextHop: `lmtp://127.0.0.1:${peer.port}` },
     ]);
+  });
+
+  test("by a socket of this machine, under its name", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "lmtp-"));
+    const socket = join(folder, "lmtp");
+    const peer = await scripted(mailboxes({ grace: "250 2.0.0 Saved" }));
+    // What comes by the socket goes on to the peer's port.
+    const server = createServer((one) => {
+      const other = connect(peer.port, "127.0.0.1");
+      one.pipe(other).pipe(one);
+      one.on("error", () => other.destroy());
+      other.on("error", () => one.destroy());
+    });
+    await new Promise<void>((resolve) => server.listen(socket, () => resolve()));
+    const work = { ...workFor(peer.port, "grace@example.test"), server: { socket } };
+    expect(await create().deliver(work)).toMatchObject([{ kind: "delivered", nextHop: `lmtp:${socket}` }]);
+    lmtp?.close();
+    await new Promise((resolve) => server.close(resolve));
+    expect(await create().deliver(work)).toMatchObject([{ kind: "deferred", nextHop: `lmtp:${socket}` }]);
+    await rm(folder, { recursive: true });
+  });
+
+  test("when the attempt's time is over it is deferred, and the connection ends", async () => {
+    const abort = new AbortController();
+    const peer = await scripted((line) => {
+      if (line.startsWith("MAIL")) abort.abort();
+      return line.startsWith("MAIL") ? undefined : mailboxes({})(line, undefined as never);
+    });
+    const work = { ...workFor(peer.port, "grace@example.test"), signal: abort.signal };
+    expect(await create().deliver(work)).toMatchObject([{ kind: "deferred" }]);
   });
 });

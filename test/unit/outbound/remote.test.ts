@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test } from "vitest";
-import type { Resolved, Target } from "../../../src/outbound/hop-targets.ts";
+import type { EnvelopeOptions } from "../../../src/mail/envelope.ts";
+import type { RemoteHop, Resolved, Target } from "../../../src/outbound/hop-targets.ts";
 import type { Smarthost } from "../../../src/outbound/next-hop.ts";
-import { createRemote, type Remote, type RemoteHop, type RemoteOptions } from "../../../src/outbound/remote.ts";
+import { createRemote, type Remote, type RemoteOptions } from "../../../src/outbound/remote.ts";
 import type { TlsRequirement } from "../../../src/outbound/tls-requirement.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import type { Outcome } from "../../../src/queue/attempt.ts";
-import { createFakeClock, type FakeClock } from "../../support/fake-clock.ts";
 import { createSampleMessage, type SampleMessage } from "../../support/sample-message.ts";
 import { type Answer, agree, type ScriptedPeer, startPeer } from "../../support/smtp-peer.ts";
 import { authority, good, wrong } from "./certificates.ts";
@@ -22,12 +22,13 @@ const opportunistic: TlsRequirement = { policy: "opportunistic", by: "default" }
 interface Site extends Partial<Omit<RemoteOptions, "hops" | "tls">> {
   readonly targets?: readonly Target[];
   readonly resolved?: Resolved;
+  readonly resolve?: () => Promise<Resolved>;
   /** By host. */
   readonly requirements?: Readonly<Record<string, TlsRequirement>>;
 }
 
 /** A remote that finds these targets behind every next hop. */
-function createSite({ targets = [], resolved, requirements = {}, ...options }: Site) {
+function createSite({ targets = [], resolved, requirements = {}, resolve, ...options }: Site) {
   const records: unknown[] = [];
   const asked: unknown[] = [];
   const remote = createRemote({
@@ -38,6 +39,7 @@ function createSite({ targets = [], resolved, requirements = {}, ...options }: S
     hops: {
       async resolve(hop, smarthost) {
         asked.push([hop, smarthost]);
+        if (resolve) return resolve();
         return resolved ?? { kind: "targets", targets, fromMx: hop.kind === "mx", domain: domainOf(hop) };
       },
     },
@@ -196,11 +198,11 @@ describe("Remote.deliver: bounds", () => {
   }
 
   test.each([
-    { why: "at the limit of hosts", search: { hostsMax: 2 }, connections: [1, 1, 0], kind: "deferred" },
-    { why: "above the limit of hosts", search: { hostsMax: 1 }, connections: [1, 0, 0], kind: "deferred" },
-    { why: "below the limit of hosts", search: { hostsMax: 3 }, connections: [1, 1, 1], kind: "delivered" },
-    { why: "at the limit of addresses", search: { addressesMax: 2 }, connections: [1, 1, 0], kind: "deferred" },
-    { why: "below the limit of addresses", search: { addressesMax: 3 }, connections: [1, 1, 1], kind: "delivered" },
+    { why: "one host more than the limit", search: { hostsMax: 2 }, connections: [1, 1, 0], kind: "deferred" },
+    { why: "two hosts more than the limit", search: { hostsMax: 1 }, connections: [1, 0, 0], kind: "deferred" },
+    { why: "as many hosts as the limit", search: { hostsMax: 3 }, connections: [1, 1, 1], kind: "delivered" },
+    { why: "one address more than the limit", search: { addressesMax: 2 }, connections: [1, 1, 0], kind: "deferred" },
+    { why: "as many addresses as the limit", search: { addressesMax: 3 }, connections: [1, 1, 1], kind: "delivered" },
     {
       why: "when the time is over before the second",
       search: { searchMsMax: 0 },
@@ -256,7 +258,7 @@ describe("Remote.deliver: what is known before a host is asked", () => {
   });
 
   test("what is thrown defers", async () => {
-    const { remote } = createSite({ hops: { resolve: () => Promise.reject(new Error("broken")) } } as Site);
+    const { remote } = createSite({ resolve: () => Promise.reject(new Error("broken")) });
     expect(await remote.deliver(workFor())).toMatchObject([
       { kind: "deferred", status: "4.3.0", reason: "cannot deliver: broken" },
       { kind: "deferred" },
@@ -280,6 +282,10 @@ describe("Remote.deliver: what is known before a host is asked", () => {
     expect(peer.connections).toBe(0);
   });
 });
+
+function derOf(pem: string): Buffer {
+  return Buffer.from(pem.replace(/-----[^-]*-----|\s/g, ""), "base64");
+}
 
 describe("Remote.deliver: TLS", () => {
   function withTls(certificate: typeof good | null): Answer {
@@ -339,7 +345,7 @@ describe("Remote.deliver: TLS", () => {
 
   test("a record that the certificate is: its name and who signed it do not matter", async () => {
     const peer = await scripted(withTls(wrong));
-    const data = Buffer.from(wrong.cert.replace(/-----[^-]*-----|\s/g, ""), "base64");
+    const data = derOf(wrong.cert);
     const { remote } = createSite({
       targets: [target("localhost", peer.port)],
       requirements: {
@@ -347,6 +353,25 @@ describe("Remote.deliver: TLS", () => {
       },
     });
     expect((await remote.deliver(workFor()))[0]!.kind).toBe("delivered");
+  });
+
+  test("a record of the authority above: the name counts too, and the domain's own will do", async () => {
+    const peer = await scripted(withTls({ ...wrong, cert: `${wrong.cert}${authority}` }));
+    const data = derOf(authority);
+    const requirements = Object.fromEntries(
+      ["localhost", "other.example"].map((host): [string, TlsRequirement] => [
+        host,
+        { policy: "verified", by: "dane", tlsa: [{ usage: 2, selector: 0, matchingType: 0, data }] },
+      ]),
+    );
+    for (const [host, domain, kind] of [
+      ["other.example", "example.org", "delivered"],
+      ["localhost", "example.org", "deferred"],
+      ["localhost", "other.example", "delivered"],
+    ] as const) {
+      const { remote } = createSite({ targets: [target(host, peer.port)], requirements });
+      expect((await remote.deliver(workFor({ kind: "mx", domain })))[0]!.kind).toBe(kind);
+    }
   });
 
   const refused: TlsRequirement = { ...verified, refused: "mx1.example is not in the policy of example.org" };
@@ -364,10 +389,11 @@ describe("Remote.deliver: TLS", () => {
     expect(peer.connections).toBe(0);
   });
 
-  test.each([
-    { why: "a sender who needs no TLS is not held up by it", options: {}, kind: "delivered" },
-    { why: "but REQUIRETLS counts for more", options: { requireTls: true }, kind: "deferred" },
-  ])("$why", async ({ options, kind }) => {
+  const senders: [why: string, options: EnvelopeOptions, kind: string][] = [
+    ["a sender who needs no TLS is not held up by it", {}, "delivered"],
+    ["but REQUIRETLS counts for more", { requireTls: true }, "deferred"],
+  ];
+  test.each(senders)("%s", async (_why, options, kind) => {
     const peer = await scripted(withTls(null));
     const { remote } = createSite({
       targets: [target("mx1.example", peer.port)],
@@ -427,23 +453,27 @@ describe("Remote: connections", () => {
     await remote.deliver(workFor());
     expect(peer.connections).toBe(2);
   });
+});
 
-  test("a host that was quiet for long is forgotten, and with it that it was down", async () => {
-    const clock = createFakeClock();
-    let busy = true;
-    const peer = await scripted((line) => (line === "" && busy ? "421 4.3.2 busy" : agree(line)));
-    const { remote } = createSite({ clock, targets: [target("mx1.example", peer.port)], limits: { downMs: 120_000 } });
-    expect((await attemptWith(clock, remote))[0]!.kind).toBe("deferred");
-    busy = false;
-    expect((await attemptWith(clock, remote))[0]!.kind).toBe("deferred");
-    await clock.advance(120_000);
-    expect((await attemptWith(clock, remote))[0]!.kind).toBe("delivered");
-    expect(peer.connections).toBe(2);
+describe("Remote: addresses of one host", () => {
+  test("an open connection to any of them is used before another is made; else their order holds", async () => {
+    const one = await scripted(taking, { host: "127.0.0.2" });
+    const other = await scripted(taking, { host: "127.0.0.3", port: one.port });
+    const targets: Target[] = [];
+    const { remote } = createSite({ targets });
+    for (const addresses of [
+      ["127.0.0.2", "127.0.0.3"],
+      ["127.0.0.3", "127.0.0.2"],
+    ]) {
+      targets[0] = target("mx1.example", one.port, ...addresses);
+      expect((await remote.deliver(workFor()))[0]!.kind).toBe("delivered");
+    }
+    expect([one.messages.length, other.messages.length]).toEqual([2, 0]);
+    // While the one is busy, the other is as good.
+    await Promise.all([remote.deliver(workFor()), remote.deliver(workFor())]);
+    expect(one.messages.length + other.messages.length).toBe(4);
+    expect(other.messages.length).toBeGreaterThan(0);
   });
-
-  async function attemptWith(_clock: FakeClock, remote: Remote): Promise<Outcome[]> {
-    return remote.deliver(workFor());
-  }
 });
 
 describe("Remote: the smarthost", () => {

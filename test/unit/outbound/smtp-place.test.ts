@@ -4,8 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { drop } from "../../../src/events/verdict.ts";
-import type { Smarthost } from "../../../src/outbound/next-hop.ts";
-import { formatSmarthost } from "../../../src/outbound/next-hop.ts";
 import type { SmtpClient, SmtpClientOptions } from "../../../src/outbound/smtp.ts";
 import { type TlsHeard, tlsResultOf } from "../../../src/outbound/smtp-certificate.ts";
 import { createSampleMessage } from "../../support/sample-message.ts";
@@ -56,15 +54,6 @@ describe("SmtpClient: where it connects", () => {
       elsewhere: true,
       outcome: { kind: "deferred", status: "4.7.5", nextHop: `mx.example.org:${peer.port}` },
     });
-  });
-
-  const names: [why: string, smarthost: Smarthost, name: string][] = [
-    ["a name", { host: "mx.example.org", port: 25, tls: "off" }, "mx.example.org:25"],
-    ["an address of IPv6", { host: "2001:db8::1", port: 25, tls: "off" }, "[2001:db8::1]:25"],
-    ["a socket", { host: "localhost", port: 0, socket: "/run/x", protocol: "lmtp", tls: "off" }, "lmtp:/run/x"],
-  ];
-  test.each(names)("formatSmarthost: %s", (_why, smarthost, name) => {
-    expect(formatSmarthost(smarthost)).toBe(name);
   });
 });
 
