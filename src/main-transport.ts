@@ -111,11 +111,12 @@ export async function createTransport(parts: TransportParts): Promise<Transport>
   });
   const drop = new DropFolder({ folder: config.drop.folder, settings: dropSettingsOf(config), clock, log });
   drop.start();
+  const maildirs = new MaildirStore({ root: options.maildir, clock, mailboxOctetsMax: options.mailboxOctetsMax });
   const local = new LocalDelivery({
     events,
     log,
     clock,
-    maildirs: new MaildirStore({ root: options.maildir, clock, mailboxOctetsMax: options.mailboxOctetsMax }),
+    maildirs,
     drop,
     lmtp,
     http,
@@ -141,6 +142,7 @@ export async function createTransport(parts: TransportParts): Promise<Transport>
       ({ smarthost } = settings);
       http.settings = requests;
       drop.settings = dropSettingsOf(next);
+      maildirs.mailboxOctetsMax = next.delivery.mailboxOctetsMax;
       // Reports in our own words are better than none.
       template = await readReportTemplate(next.delivery.reportTemplate).catch((error: unknown) => {
         log.error("report.template-kept", { reason: describeThrown(error) });

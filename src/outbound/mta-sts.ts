@@ -175,7 +175,7 @@ export class StsPolicies {
   }
 
   #isOld({ fetchedAt, policy }: Known): boolean {
-    return this.#options.clock.now() - fetchedAt >= Math.min(refreshedMs, (policy.maxAgeSeconds * 1_000) / 2);
+    return this.#options.clock.now() - fetchedAt >= Math.min(refreshedMs, keptMs(policy) / 2);
   }
 
   #failedLately(domain: string, id: string): Failure["failed"] | null {
@@ -196,7 +196,11 @@ export class StsPolicies {
 }
 
 function isFresh({ fetchedAt, policy }: Known, clock: Clock): boolean {
-  return clock.now() - fetchedAt < Math.max(policy.maxAgeSeconds * 1_000, keptMsMin);
+  return clock.now() - fetchedAt < keptMs(policy);
+}
+
+function keptMs({ maxAgeSeconds }: StsPolicy): number {
+  return Math.max(maxAgeSeconds * 1_000, keptMsMin);
 }
 
 function formatKept(known: ReadonlyMap<string, Known>): string {

@@ -111,8 +111,12 @@ describe("HopResolver.resolve, mx", () => {
       { mx: mxOf([5, "mx1.test"], [6, "mx2.test"]), failing: ["mx2.test"] },
       "deferred 4.4.3",
     ],
-    ["an address for a host's name", { mx: mxOf([5, "198.51.100.1"]) }, "failed 5.4.4"],
-    ["a host that is no name", { mx: mxOf([5, "*.test"]) }, "failed 5.4.4"],
+    [
+      "an address for a host's name",
+      { mx: mxOf([5, "198.51.100.1"]), a: { "198.51.100.1": ["198.51.100.1"] } },
+      "failed 5.4.4",
+    ],
+    ["a host that is no name", { mx: mxOf([5, "*.test"]), a: { "*.test": ["198.51.100.1"] } }, "failed 5.4.4"],
     [
       "IPv6 and IPv4 in turn, IPv6 first",
       {

@@ -6,6 +6,7 @@ import { createRemote, type Remote, type RemoteOptions } from "../../../src/outb
 import type { TlsRequirement } from "../../../src/outbound/tls-requirement.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import type { Outcome } from "../../../src/queue/attempt.ts";
+import { createFakeClock } from "../../support/fake-clock.ts";
 import { createSampleMessage, type SampleMessage } from "../../support/sample-message.ts";
 import { type Answer, agree, type ScriptedPeer, startPeer } from "../../support/smtp-peer.ts";
 import { authority, good, wrong } from "./certificates.ts";
@@ -102,7 +103,7 @@ describe("Remote.deliver: hosts and addresses", () => {
     expect(last.connections).toBe(0);
   });
 
-  const moved: [why: string, at: RegExp, reply: string | undefined][] = [
+  const moved: [why: string, at: RegExp, reply: string][] = [
     ["greets with 4yz", /^$/, "421 4.3.2 busy"],
     ["greets with 554", /^$/, "554 5.7.1 no"],
     ["does not take our name for now", /^(EHLO|HELO)/, "450 no"],
@@ -117,6 +118,23 @@ describe("Remote.deliver: hosts and addresses", () => {
       Array.from({ length: 2 }, () => `delivered mx2.example:${second.port} 250`),
     );
     expect(first.connections).toBe(1);
+  });
+
+  test("a host that says nothing: the next is asked when its time is over", async () => {
+    const clock = createFakeClock();
+    const reached = deferred();
+    const silent = await scripted(() => {
+      reached.resolve();
+      return undefined;
+    });
+    const second = await scripted(taking);
+    const targets = [target("mx1.example", silent.port), target("mx2.example", second.port)];
+    const outcomes = createSite({ clock, targets, limits: { replyMsMax: 60_000 } }).remote.deliver(workFor());
+    await reached.promise;
+    await clock.advance(59_999);
+    expect(second.connections).toBe(0);
+    await clock.advance(1);
+    expect(said(await outcomes)[0]).toBe(`delivered mx2.example:${second.port} 250`);
   });
 
   const stayed: [why: string, at: RegExp, reply: string, kind: string][] = [
