@@ -9,7 +9,8 @@ import type { ListenerOptions } from "./inbound/listener.ts";
 import type { Smarthost } from "./outbound/next-hop.ts";
 import type { Clock } from "./platform/clock.ts";
 import { makeFolderDurably } from "./platform/durable-folder.ts";
-import { describeThrown, Fault } from "./platform/fault.ts";
+import { Fault } from "./platform/fault.ts";
+import { describeFileError } from "./platform/file-error.ts";
 import type { Log } from "./platform/log.ts";
 
 /** @throws {Fault} `data.unusable` */
@@ -135,24 +136,4 @@ async function readNamedFile(path: string, option: string): Promise<Buffer> {
       cause: error,
     });
   });
-}
-
-function describeFileError(error: unknown): string {
-  switch ((error as NodeJS.ErrnoException | null)?.code) {
-    case "ENOENT":
-      return "it is not there";
-    case "EACCES":
-    case "EPERM":
-      return "this user may not";
-    case "EROFS":
-      return "the file system is read-only";
-    case "ENOSPC":
-      return "the disk is full";
-    case "ENOTDIR":
-      return "something in its path is not a folder";
-    case "EEXIST":
-      return "something that is not a folder has its name";
-    default:
-      return describeThrown(error);
-  }
 }

@@ -16,8 +16,9 @@ import { LmtpDelivery } from "./outbound/lmtp.ts";
 import { LocalDelivery } from "./outbound/local.ts";
 import { MaildirStore } from "./outbound/maildir.ts";
 import { createIsOurselves } from "./outbound/mx-ourselves.ts";
-import type { Smarthost } from "./outbound/next-hop.ts";
+import { type Smarthost, type TlsOverride, tlsPolicyOf } from "./outbound/next-hop.ts";
 import { createRemote, type RemoteSettings } from "./outbound/remote.ts";
+import type { TlsReport } from "./outbound/tls-report.ts";
 import { openTlsRequirements, type TlsRequirements } from "./outbound/tls-requirement.ts";
 import type { Clock } from "./platform/clock.ts";
 import { describeThrown } from "./platform/fault.ts";
@@ -49,6 +50,8 @@ export interface Transport {
   readonly categorize: Categorize;
   readonly createReports: CreateReports;
   readonly quarantine: Quarantine;
+  /** How TLS with next hops went. RFC 8460. */
+  readonly tlsReport: () => TlsReport;
   /** For `onarrival route`. */
   readonly targetsOf: (hop: NextHop) => Promise<readonly RouteTarget[]>;
   /** Takes up what may change while the server runs. @throws {Fault} `config.unreadable`; then nothing changed */
@@ -135,7 +138,8 @@ export async function createTransport(parts: TransportParts): Promise<Transport>
       lifetimeMs: () => present.delivery.retry.lifetimeMs,
     }),
     quarantine,
-    targetsOf: (hop) => targetsOf(hop, { hops, tls, smarthost }),
+    targetsOf: (hop) => targetsOf(hop, { hops, tls, smarthost, overrides: present.delivery.tls }),
+    tlsReport: () => tls.report(),
     async reload(next) {
       const [settings, requests] = [await remoteSettingsOf(next), await httpSettingsOf(next)];
       remote.reconfigure(settings);
@@ -167,16 +171,25 @@ async function targetsOf(
     hops,
     tls,
     smarthost,
-  }: { readonly hops: HopResolver; readonly tls: TlsRequirements; readonly smarthost: Smarthost | null },
+    overrides,
+  }: {
+    readonly hops: HopResolver;
+    readonly tls: TlsRequirements;
+    readonly smarthost: Smarthost | null;
+    readonly overrides: readonly TlsOverride[];
+  },
 ): Promise<readonly RouteTarget[]> {
   if (hop.kind !== "mx" && hop.kind !== "smtp" && hop.kind !== "smarthost") return [];
   const resolved = await hops.resolve(hop, smarthost);
   if (resolved.kind !== "targets") throw new Error(`${resolved.reason} (${resolved.status})`);
   const { domain, targets, fromMx } = resolved;
-  const requirements = await tls.of(domain, targets, fromMx);
+  const requirements =
+    hop.kind === "smarthost" && smarthost !== null
+      ? targets.map(() => ({ policy: tlsPolicyOf(smarthost, overrides), by: "config", refused: undefined }))
+      : await tls.of(domain, targets, fromMx);
   return targets.map(({ host, addresses }, i) => {
     const { policy, by, refused } = requirements[i]!;
-    const words = by === "default" ? policy : `${policy} by ${by}`;
+    const words = by === "default" || by === "config" ? policy : `${policy} by ${by}`;
     return { host, addresses, tls: refused === undefined ? words : `refused: ${refused}` };
   });
 }

@@ -123,7 +123,15 @@ async function start(
   const halfWritten = await badmail.sweep();
   if (halfWritten > 0) log.info("badmail.swept", { removed: halfWritten });
 
-  const metrics: Metrics = new Metrics({ queue: () => spool.counts(), scripts: () => view.scriptCounts() });
+  const metrics: Metrics = new Metrics({
+    queue: () => spool.counts(),
+    waiting: () => {
+      const { running, due, held } = queue.counts();
+      return { running, due, held };
+    },
+    scripts: () => view.scriptCounts(),
+    tls: () => transport.tlsReport().totals,
+  });
   const limits: ScriptLimits = { ...defaultLimits, ...config.scripts.limits };
   const sandbox = await Sandbox.start({
     processes: config.scripts.processes,

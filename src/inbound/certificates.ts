@@ -7,6 +7,7 @@ import { readFile, stat } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
+import { describeFileError } from "../platform/file-error.ts";
 import type { Log } from "../platform/log.ts";
 import type { Certificate, CertificateSet, Renewals } from "./listener.ts";
 
@@ -159,7 +160,9 @@ async function readPair({ cert, key }: CertificateFile): Promise<Certificate> {
 
 async function readPem(path: string, what: string): Promise<Buffer> {
   return await readFile(path).catch((error: unknown) => {
-    throw new Fault("config.unreadable", `Cannot read the ${what} ${path}: ${describeThrown(error)}`, { cause: error });
+    throw new Fault("config.unreadable", `Cannot read the ${what} ${path}: ${describeFileError(error)}`, {
+      cause: error,
+    });
   });
 }
 

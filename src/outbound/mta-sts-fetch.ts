@@ -124,8 +124,8 @@ function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** Codes of OpenSSL's verification name a certificate, its dates, its issuer or its signature. */
+/** Codes of OpenSSL's verification name a certificate, an issuer or a signature. */
 function isAboutCertificate(error: unknown): boolean {
   const { code = "" } = error as NodeJS.ErrnoException;
-  return /CERT|CRL|ISSUER|SIGNATURE_FAILURE/.test(code);
+  return /CERT|CRL|ISSUER|SIGNATURE/.test(code);
 }

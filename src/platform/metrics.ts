@@ -13,6 +13,10 @@ export type RunResult = "ok" | "fault";
 export interface MetricSources {
   readonly queue: () => { readonly messages: number; readonly recipients: number };
   readonly scripts: () => { readonly live: number; readonly broken: number; readonly suspended: number };
+  /** Attempts under way, and messages by what they wait for. */
+  readonly waiting: () => { readonly running: number; readonly due: number; readonly held: number };
+  /** How TLS with next hops went, by the policy that asked for it. RFC 8460 §4. */
+  readonly tls: () => readonly { readonly policyType: string; readonly result: string; readonly count: number }[];
 }
 
 /** Seconds; a run of 25 µs and one at the 60 s limit both find their place. */
@@ -87,6 +91,19 @@ export class Metrics {
     gauge("onarrival_queue_recipients", "Recipients that wait for delivery.", "", () => ({
       all: sources.queue().recipients,
     }));
+    gauge("onarrival_queue_state", "Messages under way, due without a place, and held.", "state", () => ({
+      ...sources.waiting(),
+    }));
+    new Counter({
+      name: "onarrival_tls_sessions_total",
+      help: "Sessions with next hops, by the policy that asked for TLS and how the handshake went.",
+      registers,
+      labelNames: ["policy", "result"],
+      collect() {
+        this.reset();
+        for (const { policyType, result, count } of sources.tls()) this.inc({ policy: policyType, result }, count);
+      },
+    });
     gauge("onarrival_scripts", "Scripts by state.", "state", () => ({ ...sources.scripts() }));
     counter("onarrival_sandbox_deaths_total", "Sandbox processes that died or were killed.", "", () => ({
       all: this.sandboxDeaths,

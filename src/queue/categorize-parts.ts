@@ -9,7 +9,7 @@ import type { AddressNode } from "./categorize-recipients.ts";
 import type { Failure, Reached, Results } from "./categorize-results.ts";
 
 /** Note of a message that came of another: the id of that one. */
-export const parentNote = "parent";
+const parentNote = "parent";
 
 /** One of the messages. The first of several keeps the id. */
 export interface Part {

@@ -1,6 +1,7 @@
 /** RELIABILITY P1, P4 and §6 on disks that fail: full, read-only, syncs and writes that do not succeed. Nothing answered 250 is lost, and what comes back is taken again. */
 import { execFileSync } from "node:child_process";
-import { globSync, rmSync } from "node:fs";
+import { globSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
@@ -28,7 +29,7 @@ const options: SiteOptions = { config, scripts: { "edit.ts": editingScript } };
 /** Whether this process may mount; where it may not, what needs it says so. */
 const mayMount = (() => {
   try {
-    const folder = execFileSync("mktemp", ["-d"], { encoding: "utf8" }).trim();
+    const folder = mkdtempSync(join(tmpdir(), "onarrival-mount-"));
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], { stdio: "ignore" });
     execFileSync("umount", [folder]);
     rmSync(folder, { recursive: true });

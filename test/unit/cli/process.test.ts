@@ -140,7 +140,7 @@ describe("onarrival", () => {
     const { status, out, err } = await runCommand(["config", "check"], { cwd: site });
     const file = join(site, "onarrival.toml");
     expect(out.split("\n")).toEqual([
-      expect.stringContaining(`${file}: listeners.mx: Cannot read ${join(site, "no.pem")}`),
+      expect.stringContaining(`${file}: listeners.mx: Cannot read the certificate ${join(site, "no.pem")}`),
       expect.stringContaining(`${file}: scripts.folder: Cannot use the scripts folder`),
       expect.stringMatching(/sinks\.0 \(greylst\): .*did you mean greylist\?$/),
       expect.stringMatching(/sinks\.1 \(nope\.ts\): Cannot load .*Cannot find module '[^']*nope\.ts'$/),

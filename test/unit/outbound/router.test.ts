@@ -42,10 +42,7 @@ function createRouter(changes: Partial<RouteTable> = {}, bindings: readonly Bind
   const log = createRecordingLog();
   const events = new Dispatcher({ log, clock: createFakeClock(), scripts: noScripts });
   const router = new Router({ events, table: { ...table, ...changes } });
-  events.replaceBindings([
-    ...bindings,
-    ...serverBindings([{ sink: router.sink(), events: ["onRoute"] }]),
-  ]);
+  events.replaceBindings([...bindings, ...serverBindings([{ sink: router.sink(), events: ["onRoute"] }])]);
   return { router, events, log };
 }
 

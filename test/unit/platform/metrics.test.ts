@@ -3,7 +3,12 @@ import { describe, expect, test } from "vitest";
 import { Metrics } from "../../../src/platform/metrics.ts";
 
 const create = () =>
-  new Metrics({ queue: () => ({ messages: 4, recipients: 5 }), scripts: () => ({ live: 2, broken: 1, suspended: 0 }) });
+  new Metrics({
+    queue: () => ({ messages: 4, recipients: 5 }),
+    waiting: () => ({ running: 1, due: 2, held: 3 }),
+    scripts: () => ({ live: 2, broken: 1, suspended: 0 }),
+    tls: () => [{ policyType: "sts", result: "success", count: 7 }],
+  });
 
 /** Value of each line that is no comment, by name and labels. */
 async function read(metrics: Metrics): Promise<Map<string, number>> {
@@ -26,6 +31,10 @@ describe("Metrics", () => {
     const values = await read(metrics);
     expect(Object.fromEntries([...values].filter(([name]) => !name.includes("process")))).toEqual({
       'onarrival_messages_received_total{result="accepted"}': 3,
+      'onarrival_queue_state{state="running"}': 1,
+      'onarrival_queue_state{state="due"}': 2,
+      'onarrival_queue_state{state="held"}': 3,
+      'onarrival_tls_sessions_total{policy="sts",result="success"}': 7,
       'onarrival_messages_received_total{result="refused"}': 1,
       'onarrival_messages_received_total{result="deferred"}': 0,
       'onarrival_messages_received_total{result="discarded"}': 0,
