@@ -200,9 +200,9 @@ export class Queue {
     return await this.#operator.show(messageId);
   }
 
-  /** Due now, whatever the schedule says; what the operator holds stays so. The faults are those of `list`, here and below. */
+  /** Due now, whatever schedule and back-off say; what the operator holds stays so. The faults are those of `list`, here and below. */
   async retry(selection: QueueSelection, options: ChangeOptions = {}): Promise<QueueChange> {
-    return await this.#change("retry", selection, options);
+    return await this.#change("retry", selection, options, (ids) => this.#wakeLanesOf(ids));
   }
 
   /** Until it is released, restarts included; costs neither attempt nor lifetime. */
@@ -282,12 +282,21 @@ export class Queue {
     verb: Verb,
     selection: QueueSelection,
     options: ChangeOptions & { readonly words?: string },
+    done: (ids: readonly string[]) => void = () => {},
   ): Promise<QueueChange> {
     try {
-      return await this.#operator.change(verb, selection, options);
+      const change = await this.#operator.change(verb, selection, options);
+      if (!options.dryRun) done(change.ids);
+      return change;
     } finally {
       this.#pump();
     }
+  }
+
+  /** Who says "now" knows that the destination is back. */
+  #wakeLanesOf(messageIds: readonly string[]): void {
+    for (const id of messageIds)
+      for (const { laneName } of this.#book.items.get(id)?.units ?? []) this.#lanes.get(laneName)?.answered();
   }
 
   #describe(name: string): DestinationView {

@@ -4,6 +4,7 @@
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeWith } from "../support/describe-with.ts";
 import { freePorts } from "../support/free-ports.ts";
@@ -37,6 +38,9 @@ max = "1h"
 });
 afterAll(() => site.remove());
 
+/** It does not want to run as root. */
+const asUser = process.getuid?.() === 0 ? ["-u", "postfix"] : [];
+
 let count = 0;
 
 async function send(): Promise<{ readonly id: string; readonly marker: string }> {
@@ -67,12 +71,11 @@ async function outcomeOf(id: string): Promise<string> {
 async function recover(markers: readonly string[]): Promise<void> {
   const peer = await RecordingPeer.start(port);
   try {
-    expect((await site.cli(["queue", "retry", "--all"])).status).toBe(0);
-    await waitFor(
-      () => markers.every((marker) => peer.delivered.some((one) => one.marker === marker)) || undefined,
-      "the mail that was deferred",
-      30_000,
-    );
+    const arrived = () => markers.every((marker) => peer.delivered.some((one) => one.marker === marker));
+    // An address that was down is not asked again for some seconds, whoever wants it.
+    for (const end = performance.now() + 30_000; !arrived() && performance.now() < end; await sleep(1_000))
+      expect((await site.cli(["queue", "retry", "--all"])).status).toBeLessThan(2);
+    expect(arrived()).toBe(true);
     await site.drained();
   } finally {
     await peer.close();
@@ -98,7 +101,7 @@ describeWith(["smtp-sink"], "a next hop that misbehaves", () => {
     ["breaks off in the data", ["-A", "0"], "deferred"],
     ["knows no EHLO", ["-e"], "delivered"],
   ] as const)("%s", { timeout: 90_000 }, async (_what, flags, expected) => {
-    const sink = new Daemon([requireTool("smtp-sink"), ...flags, `127.0.0.1:${port}`, "10"], {
+    const sink = new Daemon([requireTool("smtp-sink"), ...asUser, ...flags, `127.0.0.1:${port}`, "10"], {
       logFile: join(site.folder, "sink.log"),
       cwd: site.folder,
     });
