@@ -15,6 +15,7 @@ import { writeFully } from "../platform/durable-file.ts";
 import { makeFolderDurably } from "../platform/durable-folder.ts";
 import { describeThrown } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
+import { copyMark } from "./copy-mark.ts";
 import { FolderRoom } from "./folder-room.ts";
 import { FolderSync } from "./folder-sync.ts";
 
@@ -90,12 +91,12 @@ export class DropFolder {
     if (octetsMax > 0 && !reservation) throw new DropFull(octetsMax);
     try {
       await this.#ensure();
-      const path = await this.#write(message, top).catch(async (error: unknown) => {
+      const path = await this.#write(message, recipients, top).catch(async (error: unknown) => {
         if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
         // Somebody removed the folder behind our back: once more from the start.
         this.#ready = undefined;
         await this.#ensure();
-        return this.#write(message, top);
+        return this.#write(message, recipients, top);
       });
       reservation?.used();
       return path;
@@ -105,9 +106,9 @@ export class DropFolder {
     }
   }
 
-  async #write(message: Message, top: Buffer): Promise<string> {
-    const name = `${message.id}-${createId(0).slice(9)}.eml`;
-    const aside = join(this.folder, `.${name}.tmp`);
+  async #write(message: Message, recipients: readonly Mailbox[], top: Buffer): Promise<string> {
+    const name = `${message.id}-${copyMark(recipients)}.eml`;
+    const aside = join(this.folder, `.${message.id}-${createId(0).slice(9)}.eml.tmp`);
     // For the group too: in a folder that the operator made for another program, that program has to read it.
     const file = await open(aside, "wx", 0o640);
     try {

@@ -66,3 +66,9 @@ function nothingWhereMissing(error: unknown): never[] {
   if (code === "ENOENT" || code === "ENOTDIR") return [];
   throw error;
 }
+
+/** Whether somebody has seen a message of this name: he moved it from `new` to `cur`, with flags behind it. */
+export async function hasBeenRead(maildir: string, name: string): Promise<boolean> {
+  const names = await readdir(join(maildir, "cur")).catch(() => []);
+  return names.some((one) => one === name || one.startsWith(`${name}:`));
+}

@@ -1,7 +1,7 @@
 /**
  * Delivery into Maildirs, `<root>/<domain>/<user>/{tmp,new,cur}`, and into their folders (Maildir++): a message is whole in `new` or not there at all, and
  * durable before it counts as delivered. Octets are kept as they came, CRLF line ends too: a message is the same wherever it goes, and signatures over it
- * stay true. Each delivery makes a new file, so one that is repeated after a crash gives a second copy and never replaces another message.
+ * stay true. A delivery that is repeated after a crash finds the copy it made, and makes no second one.
  */
 import { link, open, unlink } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -12,9 +12,10 @@ import type { Clock } from "../platform/clock.ts";
 import { crashPoint } from "../platform/crash-point.ts";
 import { syncFolder, writeFully } from "../platform/durable-file.ts";
 import { makeFolderDurably } from "../platform/durable-folder.ts";
+import { copyMark } from "./copy-mark.ts";
 import { FolderRoom } from "./folder-room.ts";
 import { FolderSync } from "./folder-sync.ts";
-import { countMaildir, staleMs, sweepMaildir } from "./maildir-files.ts";
+import { countMaildir, hasBeenRead, staleMs, sweepMaildir } from "./maildir-files.ts";
 import { folderPath } from "./maildir-folder.ts";
 
 /** Maildirs known to be there and durable; more are looked at again. */
@@ -54,6 +55,8 @@ export class MaildirStore {
   readonly #known = new Map<string, Known>();
   readonly #room: FolderRoom;
   readonly #hostPart: string;
+  /** Messages from before may have been delivered by a server that was killed since. */
+  readonly #startedAt: number;
   #count = 0;
   /** Octets of a mailbox, its folders included; 0 is no limit. Another value holds for the next delivery. */
   mailboxOctetsMax: number;
@@ -61,6 +64,7 @@ export class MaildirStore {
   constructor(options: { readonly root: string; readonly clock: Clock; readonly mailboxOctetsMax?: number }) {
     this.#root = options.root;
     this.#clock = options.clock;
+    this.#startedAt = options.clock.now();
     this.mailboxOctetsMax = options.mailboxOctetsMax ?? 0;
     this.#room = new FolderRoom({ clock: options.clock, count: countMaildir });
     // The writer's name may hold neither the separator of folders nor that of flags.
@@ -81,7 +85,7 @@ export class MaildirStore {
     const deliver = async () => {
       await this.#ensure(maildir);
       if (!inbox) await this.#ensure(folder, folderMark);
-      return this.#write(folder, message, octets);
+      return this.#write(folder, message, recipient, octets);
     };
     try {
       const path = await deliver().catch((error: unknown) => {
@@ -99,9 +103,15 @@ export class MaildirStore {
     }
   }
 
-  async #write(maildir: string, message: Message, top: Buffer): Promise<string> {
-    const name = this.#createName(message.id, top.length + message.body.sizeOctets);
-    const aside = join(maildir, "tmp", name);
+  async #write(maildir: string, message: Message, recipient: Mailbox, top: Buffer): Promise<string> {
+    const name = this.#nameOf(message, recipient, top.length + message.body.sizeOctets);
+    const path = join(maildir, "new", name);
+    if (message.receivedAt < this.#startedAt && (await hasBeenRead(maildir, name))) {
+      await this.#folders.sync(join(maildir, "cur"));
+      return path;
+    }
+    this.#count += 1;
+    const aside = join(maildir, "tmp", `${name}.P${process.pid}Q${this.#count}`);
     const file = await open(aside, "wx", 0o600);
     try {
       try {
@@ -112,8 +122,10 @@ export class MaildirStore {
         await file.close();
       }
       crashPoint("maildir.before-rename");
-      const path = join(maildir, "new", name);
-      await link(aside, path);
+      await link(aside, path).catch((error: unknown) => {
+        // It was delivered, and nobody lived to say so.
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      });
       await this.#folders.sync(join(maildir, "new"));
       crashPoint("maildir.written");
       return path;
@@ -123,11 +135,10 @@ export class MaildirStore {
     }
   }
 
-  /** Unique on this host: time, message, process and a count; with the size, so that nobody has to look for it (Maildir++). */
-  #createName(messageId: string, sizeOctets: number): string {
-    this.#count += 1;
-    const seconds = Math.floor(this.#clock.now() / 1_000);
-    return `${seconds}.${messageId}P${process.pid}Q${this.#count}.${this.#hostPart},S=${sizeOctets}`;
+  /** Unique on this host, and the same for the same copy: when it came, message and recipient; with the size, so that nobody has to look for it (Maildir++). */
+  #nameOf({ id, receivedAt }: Message, recipient: Mailbox, sizeOctets: number): string {
+    const seconds = Math.floor(receivedAt / 1_000);
+    return `${seconds}.${id}R${copyMark([recipient])}.${this.#hostPart},S=${sizeOctets}`;
   }
 
   /** The Maildir is there, and so are the entries of the folders above it, durably: also those an earlier process made and did not sync. */

@@ -105,10 +105,12 @@ describe("DropFolder.deliver", () => {
     },
   );
 
-  test("the same message again is another file", async () => {
+  test("the same message again is the same file, and for others it is another", async () => {
     const drop = createDrop();
     const message = createSampleMessage();
     await Promise.all([drop.deliver(message, grace), drop.deliver(message, grace)]);
+    expect(await readdir(join(root, "drop"))).toHaveLength(1);
+    await drop.deliver(message, [...grace, { localPart: "ada", domain: "example.test" }]);
     expect(await readdir(join(root, "drop"))).toHaveLength(2);
   });
 

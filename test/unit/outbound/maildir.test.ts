@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -42,15 +42,37 @@ describe("MaildirStore.deliver", () => {
     expect(octets.subarray(trace.length).equals(await readMessage(message))).toBe(true);
   });
 
-  test("the same message twice gives two files, and nothing stays in tmp", async () => {
+  test("the same message twice is one file, and nothing stays in tmp", async () => {
     const store = createStore();
     const message = createSampleMessage();
     const paths = await Promise.all([store.deliver(message, grace), store.deliver(message, grace)]);
-    expect(new Set(paths).size).toBe(2);
+    expect(new Set(paths).size).toBe(1);
     const maildir = maildirPath(join(root, "mail"), grace);
-    expect(await readdir(join(maildir, "new"))).toHaveLength(2);
+    expect(await readdir(join(maildir, "new"))).toHaveLength(1);
     expect(await readdir(join(maildir, "tmp"))).toEqual([]);
     expect(await readdir(join(maildir, "cur"))).toEqual([]);
+  });
+
+  test("two recipients with one Maildir get a file each", async () => {
+    const store = createStore();
+    const message = createSampleMessage();
+    const news = { ...grace, localPart: `${grace.localPart}+news` };
+    await store.deliver(message, grace);
+    await store.deliver(message, news, { owner: grace });
+    expect(await readdir(join(maildirPath(join(root, "mail"), grace), "new"))).toHaveLength(2);
+  });
+
+  test("a message that was delivered before the server was killed, and read since, is not delivered again", async () => {
+    const message = createSampleMessage();
+    const path = await createStore().deliver(message, grace);
+    const read = path.replace("/new/", "/cur/");
+    await rename(path, `${read}:2,S`);
+    // The server that starts now knows that the message is from before.
+    const clock = createFakeClock(message.receivedAt + 1);
+    await new MaildirStore({ root: join(root, "mail"), clock }).deliver(message, grace);
+    const maildir = maildirPath(join(root, "mail"), grace);
+    expect(await readdir(join(maildir, "new"))).toEqual([]);
+    expect(await readdir(join(maildir, "cur"))).toHaveLength(1);
   });
 
   test("a Maildir removed in between is made again", async () => {
