@@ -28,16 +28,47 @@ export function sinkChanges({ sinks: before }: Config, { sinks: after }: Config)
   return JSON.stringify(before) === JSON.stringify(after) ? [] : [`sinks: now ${after.length}`];
 }
 
+/** The options of delivery that a reload takes up, beside the smarthost. */
+const liveDelivery = [
+  "tls",
+  "local",
+  "remote",
+  "http",
+  "mxPort",
+  "addresses",
+  "privateAddresses",
+  "mtaSts",
+  "dane",
+  "shape",
+  "reportTemplate",
+  "mailboxOctetsMax",
+] as const;
+
+/** Options of delivery with other values, in force from now on. */
+export function deliveryChanges({ delivery: before }: Config, { delivery: after }: Config): string[] {
+  const changed = liveDelivery.filter((option) => JSON.stringify(before[option]) !== JSON.stringify(after[option]));
+  return changed.length === 0
+    ? []
+    : [`delivery: other values of ${changed.length} option${changed.length > 1 ? "s" : ""}`];
+}
+
 /** The options, section by section, whose new values are not in force before a restart. */
 export function needsRestart(running: Config, next: Config): string[] {
   const withoutLive = ({
     domains: _domains,
+    routes: _routes,
     sinks: _sinks,
-    delivery: { smarthost: _smarthost, tls: _tls, ...delivery },
+    auth: { senderMustMatch: _match, rate: _rate, ...auth },
+    drop: { retentionMs: _retention, sizeOctetsMax: _size, ...drop },
+    delivery: { smarthost: _smarthost, ...delivery },
     ...rest
   }: Config) => ({
     ...rest,
-    delivery,
+    auth,
+    drop,
+    delivery: Object.fromEntries(
+      Object.entries(delivery).filter(([option]) => !liveDelivery.some((one) => one === option)),
+    ),
   });
   const [before, after] = [withoutLive(running), withoutLive(next)];
   return (Object.keys(after) as (keyof typeof after)[])

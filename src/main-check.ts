@@ -45,7 +45,7 @@ export async function checkNamed(loaded: LoadedConfig): Promise<readonly ConfigP
   });
   await readSmarthost(config).catch((error: unknown) => note("delivery.smarthost", error));
   await checkScriptsFolder(config).catch((error: unknown) => note("scripts.folder", error));
-  const resolver = createResolver({ clock: systemClock });
+  const resolver = createResolver({ clock: systemClock, ...config.dns });
   const loader = new SinkLoader({
     clock: systemClock,
     log: silentLog,

@@ -1,26 +1,32 @@
 /**
- * `explain`: takes one message through a rehearsed session, and keeps for every event which binding was asked, what it answered, and why the
- * others were not. Nothing is spooled; the bindings are those of a running server or of the files, as the caller has it.
+ * `explain`: takes one message through a rehearsed session and a first attempt, and keeps for every event which binding was asked, what it answered, and
+ * why the others were not. Nothing is spooled; the bindings are those of a running server or of the files, as the caller has it.
  */
 import type { ExplainedBinding, ExplainedEvent, ExplainReport, ExplainRequest } from "./admin/explain-view.ts";
-import type { Binding } from "./events/binding.ts";
+import type { Binding, ListName } from "./events/binding.ts";
 import type { AskName, EventName } from "./events/event.ts";
-import { eventNames, eventTable } from "./events/event-table.ts";
+import { eventTable } from "./events/event-table.ts";
 import { isUsedUp } from "./events/health.ts";
 import { describeAnswer, type Observation, type Skip } from "./events/observation.ts";
 import { onFaultVerdict } from "./events/on-fault.ts";
 import { ruleFacts } from "./events/rule-facts.ts";
-import { listenerOf, rehearse, type Stage } from "./main-rehearsal.ts";
+import { formatMailbox, type Mailbox } from "./mail/mailbox.ts";
+import type { Message } from "./mail/message.ts";
+import { listenerOf, listNames, rehearse, type Stage } from "./main-rehearsal.ts";
 import { describeThrown } from "./platform/fault.ts";
 import { stuffDots } from "./smtp/mail-data.ts";
 
-/** The events one ask each of which is explained: those a session and its message pass. */
-const explained: readonly EventName[] = eventNames.filter(
-  (event) => eventTable[event].mode === "ask" && (eventTable[event].family === "inbound" || event === "onArrival"),
-);
+/** Asked only where mail goes over the network, or does not get there. */
+const unexplained: readonly ListName[] = ["onResolve", "onDsn"];
+
+/** Lists each ask of which is explained: those a session and its message pass, up to where it would be delivered. */
+const explained: readonly ListName[] = listNames.filter((list) => {
+  const { mode, family } = eventTable[eventOf(list)];
+  return mode === "ask" && family !== "outbound" && !unexplained.includes(list);
+});
 
 interface Ask {
-  readonly event: EventName;
+  readonly list: ListName;
   readonly subject: unknown;
   readonly about: string;
   readonly bindings: Map<string, ExplainedBinding>;
@@ -34,13 +40,13 @@ class Recorder {
   readonly asks: Ask[] = [];
   /** Whom the RCPT at hand is about. */
   recipient = "";
-  readonly #bindingsOf: (event: EventName) => readonly Binding[];
+  readonly #bindingsOf: (list: ListName) => readonly Binding[];
   readonly #states: ReadonlyMap<string, "suspended" | "used-up" | null>;
   /** Asks from here on have not heard their reply yet. */
   #unanswered = 0;
 
   constructor(
-    bindingsOf: (event: EventName) => readonly Binding[],
+    bindingsOf: (list: ListName) => readonly Binding[],
     states: ReadonlyMap<string, "suspended" | "used-up" | null>,
   ) {
     this.#bindingsOf = bindingsOf;
@@ -49,7 +55,7 @@ class Recorder {
 
   readonly observe = (observation: Observation): void => {
     const { event, subject, binding, verdict, fault } = observation;
-    const ask = this.#askOf(event, subject);
+    const ask = this.#askOf(event, subject, binding);
     ask.bindings.set(binding.id, {
       ...faceOf(binding),
       outcome: this.#states.get(binding.id) ?? "asked",
@@ -61,7 +67,7 @@ class Recorder {
   };
 
   readonly observeSkip = ({ event, subject, binding, reason }: Skip): void => {
-    const ask = this.#askOf(event, subject);
+    const ask = this.#askOf(event, subject, binding);
     const facts = reason === "rule" ? ruleFacts(event, subject as never) : undefined;
     ask.bindings.set(binding.id, {
       ...faceOf(binding),
@@ -78,22 +84,23 @@ class Recorder {
   }
 
   events(): ExplainedEvent[] {
-    return this.asks.map(({ event, about, bindings, decidedBy, reply }) => ({
-      event,
+    return this.asks.map(({ list, about, bindings, decidedBy, reply }) => ({
+      event: list,
       about,
       reply,
-      bindings: this.#bindingsOf(event).map(
+      bindings: this.#bindingsOf(list).map(
         (binding) => bindings.get(binding.id) ?? { ...faceOf(binding), outcome: "decided" as const, by: decidedBy },
       ),
     }));
   }
 
-  #askOf(event: EventName, subject: unknown): Ask {
-    const last = this.asks.findLast((ask) => ask.event === event && ask.subject === subject);
+  #askOf(event: EventName, subject: unknown, { phase }: Binding): Ask {
+    const list = phase === "queue" ? "onArrival/queue" : event;
+    const last = this.asks.findLast((ask) => ask.list === list && ask.subject === subject);
     if (last) return last;
     // As the client named it, whatever sinks make of it.
-    const about = event === "onRcptTo" ? this.recipient : verbOf(subject);
-    const ask: Ask = { event, subject, about, bindings: new Map(), decidedBy: null, settledBy: null, reply: "" };
+    const about = event === "onRcptTo" ? this.recipient : aboutOf(event, subject);
+    const ask: Ask = { list, subject, about, bindings: new Map(), decidedBy: null, settledBy: null, reply: "" };
     this.asks.push(ask);
     return ask;
   }
@@ -101,10 +108,10 @@ class Recorder {
 
 /** @throws {Fault} where the listener is not there */
 export async function explainMail(stage: Stage, request: ExplainRequest): Promise<ExplainReport> {
-  const bindings = explained.flatMap((event) => stage.bindingsOf(event));
+  const bindings = explained.flatMap((list) => stage.bindingsOf(list));
   const states = new Map(bindings.map((binding) => [binding.id, stateOf(binding, stage)]));
   const recorder = new Recorder(stage.bindingsOf, states);
-  const { session, result, release } = rehearse(stage, {
+  const { session, result, attempt, release } = rehearse(stage, {
     bindings: bindings.map((binding) => inState(binding, states.get(binding.id) ?? null)),
     listener: request.session.listener,
     session: request.session,
@@ -112,6 +119,7 @@ export async function explainMail(stage: Stage, request: ExplainRequest): Promis
     observeSkip: recorder.observeSkip,
   });
   let last = "";
+  let destinations: ExplainReport["destinations"] = [];
   /** Whether the last of the replies is a positive one. */
   const heard = (output: string) => {
     last = lastReplyOf(output);
@@ -124,6 +132,7 @@ export async function explainMail(stage: Stage, request: ExplainRequest): Promis
         recorder.recipient = recipient;
         return heard(await session.say(octets));
       });
+    destinations = await attempt();
   } finally {
     await release();
   }
@@ -133,6 +142,7 @@ export async function explainMail(stage: Stage, request: ExplainRequest): Promis
     events: recorder.events(),
     reply: last,
     result: result() ?? (last.startsWith("4") ? "deferred" : "refused"),
+    destinations,
     live: stage.live,
   };
 }
@@ -201,7 +211,30 @@ function faceOf({ id, name, source, target, priority, rule }: Binding): Omit<Exp
   };
 }
 
-function verbOf(subject: unknown): string {
-  const { verb } = subject as { readonly verb?: unknown };
-  return typeof verb === "string" ? verb : "";
+function eventOf(list: ListName): EventName {
+  return list === "onArrival/queue" ? "onArrival" : list;
+}
+
+/** Recipients that are named. */
+const recipientsNamedMax = 3;
+
+/** What an event was about, where one message has it asked more than once. */
+function aboutOf(event: EventName, subject: unknown): string {
+  switch (event) {
+    case "onCategorize":
+    case "onLocalDelivery":
+      return formatMailbox((subject as { readonly forwardPath: Mailbox }).forwardPath);
+    case "onRoute":
+      return (subject as { readonly domain: string }).domain;
+    case "onPostCategorize": {
+      const { recipients } = (subject as { readonly message: Message }).message.envelope;
+      const named = recipients.slice(0, recipientsNamedMax).map(({ mailbox }) => formatMailbox(mailbox));
+      const others = recipients.length - named.length;
+      return others > 0 ? `${named.join(", ")} and ${others} more` : named.join(", ");
+    }
+    default: {
+      const { verb } = subject as { readonly verb?: unknown };
+      return typeof verb === "string" ? verb : "";
+    }
+  }
 }

@@ -11,7 +11,7 @@ import { localDelivery } from "./outbound/local.ts";
 import { compileRoutes, Router, type RouteTable } from "./outbound/router.ts";
 import type { Clock } from "./platform/clock.ts";
 import type { Log } from "./platform/log.ts";
-import { AddressBook } from "./sinks/address-files.ts";
+import { AddressBook, requireAddressFiles } from "./sinks/address-files.ts";
 import { categorizer } from "./sinks/categorizer.ts";
 import { DkimKeys } from "./sinks/dkim-keys.ts";
 import { dkimSign } from "./sinks/dkim-sign.ts";
@@ -82,9 +82,14 @@ export class OwnHandling {
     this.bindings = serverBindings(this.#sinks);
   }
 
-  /** Takes up what may change while the server runs; says what did. @throws {Fault} `config.invalid`; then nothing changed */
-  async reload(next: Config): Promise<string[]> {
+  /** Checks another configuration; what is given back takes it up, and says what changed. @throws {Fault} `config.invalid` */
+  prepare(next: Config): () => Promise<string[]> {
     const table = this.#tableOf(next);
+    requireAddressFiles(next.domains);
+    return () => this.#take(next, table);
+  }
+
+  async #take(next: Config, table: RouteTable): Promise<string[]> {
     this.book.reload(next.domains);
     const before = JSON.stringify([this.#config.routes, this.#config.delivery.local, this.#config.delivery.remote]);
     const after = JSON.stringify([next.routes, next.delivery.local, next.delivery.remote]);

@@ -8,7 +8,7 @@ import { Sandbox } from "../sandbox/host.ts";
 import { defaultLimits, type ScriptLimits } from "../sandbox/protocol.ts";
 import { BindingFile } from "./config/binding-file.ts";
 import type { LoadedConfig } from "./config/load.ts";
-import { type Binding, compareBindings } from "./events/binding.ts";
+import { type Binding, compareBindings, orderBindings } from "./events/binding.ts";
 import { freshHealth } from "./events/health.ts";
 import { proceed } from "./events/verdict.ts";
 import { createBindingControl } from "./main-bindings.ts";
@@ -23,7 +23,7 @@ import { createScriptRunner } from "./scripting/runner.ts";
 import { SinkLoader } from "./sinks/load-sinks.ts";
 
 export interface OpenStage {
-  readonly stage: Stage;
+  readonly stage: Stage & { readonly own: OwnHandling };
   close(): Promise<void>;
 }
 
@@ -43,14 +43,16 @@ export async function openStage(loaded: LoadedConfig): Promise<OpenStage> {
   };
   try {
     const site = await bindSite(loaded, sandbox, limits);
+    const lists = orderBindings(site.bindings);
     return {
       stage: {
         live: false,
-        bindingsOf: (event) => site.bindings.filter((binding) => binding.event === event),
+        bindingsOf: (list) => lists[list] ?? [],
         healthOf: () => freshHealth,
         scripts: createScriptRunner({ sandbox, limits, log: silentLog }),
         listeners,
         postmasterDomain: config.domains.local[0] ?? config.hostname,
+        own: site.own,
         clock: systemClock,
       },
       async close() {
@@ -70,6 +72,7 @@ const nobody = { ask: () => proceed, bindingsOf: () => [] };
 export interface BoundSite {
   /** Everything that is bound, in the order it is asked. */
   readonly bindings: readonly Binding[];
+  readonly own: OwnHandling;
   close(): Promise<void>;
 }
 
@@ -78,7 +81,7 @@ export async function bindSite(loaded: LoadedConfig, sandbox: Sandbox, limits: S
   const { config } = loaded;
   const clock = systemClock;
   const configFolder = siteFolder(loaded);
-  const resolver = createResolver({ clock });
+  const resolver = createResolver({ clock, ...config.dns });
   const own = await OwnHandling.open({ config, events: nobody, clock, log: silentLog });
   const loader = new SinkLoader({ clock, log: silentLog, resolver, folder: null, configFolder });
   let bindings: readonly Binding[] = [];
@@ -119,7 +122,7 @@ export async function bindSite(loaded: LoadedConfig, sandbox: Sandbox, limits: S
   try {
     await control.start(config.sinks);
     await registry.start();
-    return { bindings, close };
+    return { bindings, own, close };
   } catch (error) {
     await close();
     throw error;

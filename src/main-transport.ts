@@ -54,8 +54,8 @@ export interface Transport {
   readonly tlsReport: () => TlsReport;
   /** For `onarrival route`. */
   readonly targetsOf: (hop: NextHop) => Promise<readonly RouteTarget[]>;
-  /** Takes up what may change while the server runs. @throws {Fault} `config.unreadable`; then nothing changed */
-  reload(next: Config): Promise<void>;
+  /** Reads what another configuration names; what is given back takes it up. @throws {Fault} `config.unreadable` */
+  prepare(next: Config): Promise<() => void>;
   /** Ends every connection; attempts under way are deferred. */
   close(): Promise<void>;
 }
@@ -140,19 +140,22 @@ export async function createTransport(parts: TransportParts): Promise<Transport>
     quarantine,
     targetsOf: (hop) => targetsOf(hop, { hops, tls, smarthost, overrides: present.delivery.tls }),
     tlsReport: () => tls.report(),
-    async reload(next) {
+    async prepare(next) {
       const [settings, requests] = [await remoteSettingsOf(next), await httpSettingsOf(next)];
-      remote.reconfigure(settings);
-      ({ smarthost } = settings);
-      http.settings = requests;
-      drop.settings = dropSettingsOf(next);
-      maildirs.mailboxOctetsMax = next.delivery.mailboxOctetsMax;
-      // Reports in our own words are better than none.
-      template = await readReportTemplate(next.delivery.reportTemplate).catch((error: unknown) => {
+      // Reports in the words from before are better than none.
+      const words = await readReportTemplate(next.delivery.reportTemplate).catch((error: unknown) => {
         log.error("report.template-kept", { reason: describeThrown(error) });
         return template;
       });
-      present = next;
+      return () => {
+        remote.reconfigure(settings);
+        ({ smarthost } = settings);
+        http.settings = requests;
+        drop.settings = dropSettingsOf(next);
+        maildirs.mailboxOctetsMax = next.delivery.mailboxOctetsMax;
+        template = words;
+        present = next;
+      };
     },
     async close() {
       remote.close();

@@ -31,7 +31,7 @@ import { parseMailbox } from "./mail/mailbox.ts";
 import type { Message } from "./mail/message.ts";
 import { parseReversePath } from "./mail/path.ts";
 import { createBindingControl } from "./main-bindings.ts";
-import { needsRestart, sinkChanges, smarthostChanges } from "./main-changes.ts";
+import { deliveryChanges, needsRestart, sinkChanges, smarthostChanges } from "./main-changes.ts";
 import { createEntrances } from "./main-entrances.ts";
 import { explainMail } from "./main-explain.ts";
 import { prepareFolders, readListeners, siteFolder } from "./main-files.ts";
@@ -167,8 +167,7 @@ async function start(
     dispatcher.tell("onLog", { level, event, fields, at: clock.now() });
   };
 
-  const { servers, timeoutMs } = config.dns;
-  const resolver = createResolver({ clock, timeoutMs, ...(servers.length > 0 && { servers }) });
+  const resolver = createResolver({ clock, ...config.dns });
   stops.push(() => resolver.close());
   const own = await OwnHandling.open({ config, events: dispatcher, clock, log });
   stops.push(() => own.close());
@@ -369,11 +368,14 @@ async function start(
       const changes: string[] = [];
       if (options.loadAgain) {
         const next = options.loadAgain().config;
+        // All that can be wrong is found before anything changes.
+        const [takeTransport, takeOwn] = [await transport.prepare(next), own.prepare(next)];
         await bindings.reload(next.sinks);
-        await transport.reload(next);
+        takeTransport();
         changes.push(
-          ...(await own.reload(next)),
+          ...(await takeOwn()),
           ...smarthostChanges(present, next),
+          ...deliveryChanges(present, next),
           ...sinkChanges(present, next),
           ...needsRestart(config, next),
         );

@@ -118,6 +118,11 @@ export function formatAddressProblem({ file, line, column, message }: AddressPro
   return line === null ? `${file}: ${message}` : `${file}:${line}:${column}: ${message}`;
 }
 
+/** Reads the files, and nothing more. @throws {Fault} `config.invalid` with every problem in `facts.problems` */
+export function requireAddressFiles(paths: AddressPaths): void {
+  readWell(paths);
+}
+
 /** What is wrong with the files, for a check that starts nothing. */
 export function checkAddressFiles(paths: AddressPaths): readonly AddressProblem[] {
   return readFiles(paths).problems;

@@ -59,7 +59,11 @@ describe("reload", () => {
     await start();
     const sink = '[[sinks]]\nuse = "size-limit"\nproperties = { size_max = "1KiB" }\n';
     configure(`${rest}${sink}[[delivery.tls]]\nhost = "*.example.net"\npolicy = "verified"\n`);
-    expect(await server.reload()).toEqual(["sinks: now 1", "scripts: read again"]);
+    expect(await server.reload()).toEqual([
+      "delivery: other values of 1 option",
+      "sinks: now 1",
+      "scripts: read again",
+    ]);
     const client = await SmtpClient.connect(server.listeners[0]!.port);
     expect(await client.command("MAIL FROM:<> SIZE=1025")).toMatchObject({ code: 552 });
     configure(`${rest.replace("size_max", "size_maxx")}`);
@@ -69,6 +73,39 @@ describe("reload", () => {
     configure(rest.replace('use = "size-limit"', 'use = "size-limit"\nrule = "SIZE"'));
     await expect(server.reload()).rejects.toMatchObject({ code: "config.invalid" });
     await client.command("QUIT");
+  });
+});
+
+describe("reload of addresses and routes", () => {
+  const aliases = () => join(folder, "aliases");
+  const configureWith = (routes: string) => {
+    writeFileSync(
+      join(folder, "onarrival.toml"),
+      `${rest}${routes}[domains]\nlocal = ["example.test"]\naliases = "./aliases"\nmailboxes = "./mailboxes"\n`,
+    );
+  };
+  const rcpt = async (address: string) => {
+    const client = await SmtpClient.connect(server.listeners[0]!.port);
+    await client.command("MAIL FROM:<>");
+    const { code } = await client.command(`RCPT TO:<${address}>`);
+    await client.quit();
+    return code;
+  };
+
+  test("both are in force at once; where one is wrong, neither is taken up", async () => {
+    await start();
+    expect(await rcpt("sales@example.test")).toBe(250);
+    writeFileSync(aliases(), "sales: ann\n");
+    writeFileSync(join(folder, "mailboxes"), "ann\n");
+    configureWith('[[routes]]\nmatch = "ann@example.test"\nto = "drop"\n');
+    expect(await server.reload()).toContain("routes: now 1");
+    expect(await rcpt("sales@example.test")).toBe(250);
+    expect(await rcpt("nobody@example.test")).toBe(550);
+    writeFileSync(aliases(), "sales: : ann\n");
+    configureWith("");
+    await expect(server.reload()).rejects.toMatchObject({ code: "config.invalid" });
+    expect(await rcpt("sales@example.test")).toBe(250);
+    expect(await rcpt("nobody@example.test")).toBe(550);
   });
 });
 
