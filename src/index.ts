@@ -88,5 +88,6 @@ export {
   type LookupOptions,
   type MxRecord,
   type Resolver,
+  type TlsaRecord,
 } from "./platform/resolver.ts";
 export { deriveScramCredentials, type ScramCredentials } from "./smtp/scram.ts";

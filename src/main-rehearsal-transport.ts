@@ -122,7 +122,6 @@ function createDeliverer(parts: Parts) {
     const hand = async (work: { readonly recipients: readonly StoredRecipient[] }) => work.recipients.map(delivered);
     const local = new LocalDelivery({
       events,
-      clock,
       log: silentLog,
       maildirs: {
         async deliver(_message, recipient, { owner = recipient, folder = null } = {}) {

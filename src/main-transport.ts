@@ -118,7 +118,6 @@ export async function createTransport(parts: TransportParts): Promise<Transport>
   const local = new LocalDelivery({
     events,
     log,
-    clock,
     maildirs,
     drop,
     lmtp,

@@ -6,16 +6,10 @@ import { join } from "node:path";
 import { stopCompiler } from "../sandbox/compile.ts";
 import { Sandbox } from "../sandbox/host.ts";
 import { defaultLimits, type SandboxNotice, type ScriptLimits } from "../sandbox/protocol.ts";
-import { createBadMailApi } from "./admin/badmail-control.ts";
-import { createBindingApi } from "./admin/binding-control.ts";
 import { serveControl } from "./admin/control.ts";
-import { createLiveApi } from "./admin/control-live.ts";
 import type { ExplainRequest } from "./admin/explain-view.ts";
 import { serveAdmin } from "./admin/http.ts";
-import { createQueueApi } from "./admin/queue-control.ts";
-import { createRouteApi } from "./admin/route-control.ts";
 import { controlSocketName, type ListenerView } from "./admin/server-view.ts";
-import { createSubmitApi } from "./admin/submit-control.ts";
 import { BindingFile } from "./config/binding-file.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { Binding } from "./events/binding.ts";
@@ -27,18 +21,15 @@ import { DiskSpace } from "./inbound/disk-space.ts";
 import type { Listener } from "./inbound/listener.ts";
 import type { ArrivalResult } from "./inbound/reception.ts";
 import { createVerifier } from "./inbound/verify.ts";
-import { parseMailbox } from "./mail/mailbox.ts";
 import type { Message } from "./mail/message.ts";
-import { parseReversePath } from "./mail/path.ts";
 import { createBindingControl } from "./main-bindings.ts";
 import { deliveryChanges, needsRestart, sinkChanges, smarthostChanges } from "./main-changes.ts";
+import { createControlRoutes } from "./main-control.ts";
 import { createEntrances } from "./main-entrances.ts";
 import { explainMail } from "./main-explain.ts";
 import { prepareFolders, readListeners, siteFolder } from "./main-files.ts";
 import { startListeners } from "./main-listeners.ts";
 import { OwnHandling } from "./main-own.ts";
-import { createQueueControl } from "./main-queue-control.ts";
-import { explainRoute } from "./main-route.ts";
 import { createTransport, queueSettingsOf } from "./main-transport.ts";
 import { createServerView } from "./main-view.ts";
 import { type Clock, systemClock } from "./platform/clock.ts";
@@ -294,31 +285,19 @@ async function start(
   const control = await serveControl({
     view,
     path: join(config.data, controlSocketName),
-    routes: [
-      createBindingApi(bindings),
-      createLiveApi({ tracer, explain }),
-      createQueueApi(
-        createQueueControl({
-          queue,
-          spool,
-          laneOf: transport.delivery.laneOf,
-          lifetimeMs: () => present.delivery.retry.lifetimeMs,
-          clock,
-        }),
-      ),
-      createBadMailApi(entrances.desk),
-      createSubmitApi(entrances.submit),
-      createRouteApi({
-        route: (address, { from }) =>
-          explainRoute(
-            { events: dispatcher, router: own.router, book: own.book, clock, targetsOf: transport.targetsOf },
-            parseMailbox(address),
-            {
-              from: from === null ? null : parseReversePath(from),
-            },
-          ),
-      }),
-    ],
+    routes: createControlRoutes({
+      bindings,
+      tracer,
+      explain,
+      queue,
+      spool,
+      transport,
+      own,
+      entrances,
+      events: dispatcher,
+      lifetimeMs: () => present.delivery.retry.lifetimeMs,
+      clock,
+    }),
   });
   stops.push(() => control.close());
   const admin = await serveAdmin({
@@ -329,13 +308,12 @@ async function start(
   });
   stops.push(() => admin.close());
 
+  const verifier = createVerifier({ resolver, hostname: config.hostname, clock, log });
+  stops.push(() => verifier.close());
   // All at once: while one waits for its clients, no other takes new mail.
   stops.push(() => Promise.all(listeners.map((listener) => listener.close(drainMs))));
   const lag = new LoopLag(clock);
   stops.push(() => lag.stop());
-  const verifier = createVerifier({ resolver, hostname: config.hostname, clock, log });
-  // Behind the listeners' end, which comes first.
-  stops.splice(-2, 0, () => verifier.close());
   const reception = {
     ...custody,
     verifier,

@@ -47,13 +47,27 @@ export interface ExplainedBinding {
 }
 
 export interface ExplainedEvent {
+  /** Of onArrival behind the reply: `onArrival/queue`. */
   readonly event: string;
-  /** The recipient, at onRcptTo; else "". */
+  /** What it was asked about: a recipient, a domain, a verb; "" for the message or session as a whole. */
   readonly about: string;
   /** In the order they are asked. */
   readonly bindings: readonly ExplainedBinding[];
   /** What the client hears, where the event decides it; "" else. */
   readonly reply: string;
+}
+
+/** Where a recipient's mail would end; of an alias or a list, those it stands for. */
+export interface ExplainedDestination {
+  readonly recipient: string;
+  /** `delivered` here, `sent` to a server, `held`, `deferred`, `failed`, `discarded`, `quarantined`. */
+  readonly fate: string;
+  /** `maildir`, `mx:example.org` …; null where nobody was asked for one. */
+  readonly hop: string | null;
+  /** Who chose that, or decided otherwise: `route 2`, the id of a binding; null where nobody did. */
+  readonly by: string | null;
+  /** The reason, the reply or the place; "" where there is nothing more to say. */
+  readonly words: string;
 }
 
 export interface ExplainReport {
@@ -65,6 +79,8 @@ export interface ExplainReport {
   readonly reply: string;
   /** What becomes of the message: `accepted`, `refused`, `deferred`, `discarded`, `quarantined`. */
   readonly result: string;
+  /** Where an accepted message would go from here; empty for all others. */
+  readonly destinations: readonly ExplainedDestination[];
   /** Whether the bindings were those of a running server, or read from files. */
   readonly live: boolean;
 }

@@ -106,8 +106,7 @@ export async function checkKeys(
 ): Promise<ExitStatus> {
   const { config } = loadSettings(flags, context);
   const { usable, others } = await keysOf(config.dkim.folder, readDomain(name));
-  const { servers, timeoutMs } = config.dns;
-  const resolver = dns ?? createResolver({ clock: systemClock, timeoutMs, ...(servers.length > 0 && { servers }) });
+  const resolver = dns ?? createResolver({ clock: systemClock, ...config.dns });
   const { out, err } = context.terminal;
   let good = others.length === 0;
   for (const key of others) err.write(`${plain(keyPath(config.dkim.folder, key))}: ${plain(key.reason)}\n`);

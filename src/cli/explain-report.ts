@@ -12,7 +12,21 @@ export function formatExplanation(report: ExplainReport, file: string, out: Outp
   const blocks = report.events.map((event) => formatEvent(event, out));
   const style = report.result === "accepted" ? "green" : "red";
   const last = `${out.paint(style, report.result)}  ${plain(report.reply)}  ${out.paint("dim", "(a rehearsal: nothing was kept or sent)")}\n`;
-  return [head, ...blocks, last].join("\n");
+  return [head, ...blocks, ...formatDestinations(report, out), last].join("\n");
+}
+
+/** Where it would go, a line for each recipient. */
+function formatDestinations({ destinations }: ExplainReport, out: Output): string[] {
+  if (destinations.length === 0) return [];
+  const rows = destinations.map(({ recipient, fate, hop, by, words }) => [
+    plain(recipient),
+    out.paint(fate === "delivered" || fate === "sent" ? "green" : "red", fate),
+    plain(hop ?? ""),
+    plain(by ?? ""),
+    cut(plain(words)),
+  ]);
+  const lines = formatTable(["recipient", "would be", "next hop", "by", "and"], rows, out).trimEnd().split("\n");
+  return [`${[out.paint("bold", "then"), ...lines.map((line) => `  ${line.trimEnd()}`)].join("\n")}\n`];
 }
 
 function formatEvent({ event, about, bindings, reply }: ExplainedEvent, out: Output): string {

@@ -85,16 +85,21 @@ data = "./data"                # spool, mailboxes, control socket
 [[listeners]]
 name = "mx"
 address = "127.0.0.1"          # "0.0.0.0" takes mail from everywhere
-port = 2525                    # 25 in earnest
+port = 2525                    # 25 in earnest; docs/running.md tells how without being root
 role = "mx"
 
 [domains]
 local = ["example.test"]       # your domains; every local part is accepted
+# mailboxes = "mailboxes"      # … but for those of a file, one a line
+# aliases = "aliases"          # sales: ann, bob@example.com
 
 [scripts]
 folder = "./scripts"           # save a file here, and the next message runs it
 
-# Mail to other domains is held until there is a smarthost:
+# Mail to other domains is held until you say where it goes: straight to their mail exchangers,
+# [delivery]
+# remote = "mx"
+# or to a smarthost:
 # [delivery.smarthost]
 # host = "smtp.example.org"
 # port = 25

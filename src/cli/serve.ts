@@ -104,19 +104,19 @@ export function formatBanner({ loaded: { config, file }, server, cwd, broken = [
     const below = relative(cwd, path);
     return below === "" ? "." : below.startsWith("..") ? path : `./${below}`;
   };
-  const { local } = config.domains;
+  const { local, relay } = config.domains;
+  const ours = [...local, ...relay].join(", ") || "no domain of ours";
   const isImplicit = (name: string) =>
     config.listeners.some((listener) => listener.name === name && listener.tls?.mode === "implicit");
   const rows: [string, string][] = server.listeners.map(({ name, address, port, role }) => [
     "mail in",
-    `${err.paint("cyan", `${schemeOf(role, isImplicit(name))}://${forUrl(address)}:${port}`)}  ${role === "submission" ? "for users who logged in" : `for ${local.join(", ") || "no domain of ours"}`} (listener ${name})`,
+    `${err.paint("cyan", `${schemeOf(role, isImplicit(name))}://${forUrl(address)}:${port}`)}  ${role === "submission" ? "for users who logged in" : `for ${ours}`} (listener ${name})`,
   ]);
-  rows.push(["mailboxes", `${near(config.delivery.maildir)}/DOMAIN/USER/`]);
-  const { smarthost } = config.delivery;
-  rows.push([
-    "other mail",
-    smarthost ? `to the smarthost ${smarthost.host}:${smarthost.port}` : "held: no smarthost is configured",
-  ]);
+  const inMaildirs = config.delivery.local === "maildir";
+  rows.push(["mailboxes", inMaildirs ? `${near(config.delivery.maildir)}/DOMAIN/USER/` : config.delivery.local]);
+  if (config.routes.length > 0)
+    rows.push(["routes", `${config.routes.length}, before all else; onarrival route ADDRESS tells which one holds`]);
+  rows.push(["other mail", whereOtherMailGoes(config.delivery)]);
   rows.push(["scripts", `${near(config.scripts.folder)}/  save a file there, and the next message runs it`]);
   rows.push([
     "health",
@@ -130,7 +130,12 @@ export function formatBanner({ loaded: { config, file }, server, cwd, broken = [
     ]);
   const head = `${err.paint("bold", `OnArrival ${version} is running.`)} Ctrl-C stops it.\n`;
   const lines = rows.map(([name, value]) => `  ${err.paint("dim", name.padEnd(13))}${value}\n`);
-  return `${head}${lines.join("")}${firstMessage({ listeners: server.listeners.filter(({ name }) => !isImplicit(name)), cwd, domain: local[0], maildir: near(config.delivery.maildir) }, err)}`;
+  return `${head}${lines.join("")}${firstMessage({ listeners: server.listeners.filter(({ name }) => !isImplicit(name)), cwd, domain: inMaildirs && config.domains.mailboxes === null ? local[0] : undefined, maildir: near(config.delivery.maildir) }, err)}`;
+}
+
+function whereOtherMailGoes({ smarthost, remote }: LoadedConfig["config"]["delivery"]): string {
+  if (smarthost) return `to the smarthost ${smarthost.host}:${smarthost.port}`;
+  return remote === "mx" ? "to the mail exchangers of its domain" : "held: no smarthost is configured";
 }
 
 function schemeOf(role: string, isImplicit: boolean): string {
@@ -151,7 +156,7 @@ function togetherByReason(
   return groups;
 }
 
-/** A command that sends one message and one that reads it; nothing where no listener takes mail for a mailbox of ours. */
+/** A command that sends one message and one that reads it; nothing where none is sure to be taken, and found in a Maildir. */
 function firstMessage(
   {
     listeners,

@@ -1,14 +1,12 @@
 /**
- * `onarrival session`: a session of the server on the terminal. You are the client; every sink's decision stands where it was made. Nothing is
- * queued, and no port is opened.
+ * `onarrival session`: a session of the server on the terminal. You are the client; every sink's decision stands where it was made, those about a message
+ * that was taken behind the reply. Nothing is queued, and no port is opened.
  */
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { eventNames } from "../events/event-table.ts";
 import { traceOf } from "../events/observation.ts";
 import { type TraceEntry, Tracer } from "../events/trace.ts";
-import type { RehearsedSession } from "../inbound/rehearsal.ts";
-import { listenerOf, rehearse } from "../main-rehearsal.ts";
+import { listenerOf, listNames, type Rehearsal, rehearse } from "../main-rehearsal.ts";
 import { openStage } from "../main-stage.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { loadSettings, type SettingsFlags } from "./settings.ts";
@@ -37,7 +35,7 @@ export async function session(
   const { stage, close } = await openStage(loaded);
   const tracer = new Tracer();
   const rehearsal = rehearse(stage, {
-    bindings: eventNames.flatMap((event) => stage.bindingsOf(event)),
+    bindings: listNames.flatMap((list) => stage.bindingsOf(list)),
     listener: facts.listener,
     session: { ip: facts.ip, user: facts.user, tls: flags.tls ?? false },
     tracer,
@@ -62,7 +60,7 @@ export async function session(
       if (isTyped) out.write(`${out.paint("cyan", "C:")} ${line}\n`);
       await rehearsal.session.say(Buffer.from(`${line}\r\n`));
     }
-    await talk(rehearsal.session, input, isTyped ? out.paint("cyan", "C: ") : null);
+    await talk(rehearsal, input, isTyped ? out.paint("cyan", "C: ") : null);
     return exitStatus.done;
   } finally {
     stop();
@@ -71,8 +69,12 @@ export async function session(
   }
 }
 
-/** Says line after line, each when the one before is answered. */
-async function talk(session: RehearsedSession, input: Readable, prompt: string | null): Promise<void> {
+/** Says line after line, each when the one before is answered, and what it makes us take is where it would go. */
+async function talk(
+  { session, attempt }: Pick<Rehearsal, "session" | "attempt">,
+  input: Readable,
+  prompt: string | null,
+): Promise<void> {
   if (session.isOver) return;
   const lines = createInterface({
     input,
@@ -87,6 +89,7 @@ async function talk(session: RehearsedSession, input: Readable, prompt: string |
   ask();
   for await (const line of lines) {
     await session.say(Buffer.from(`${line}\r\n`));
+    await attempt();
     if (session.isOver) break;
     ask();
   }

@@ -1,6 +1,7 @@
 /** What must hold between options that are right one by one: names that differ, a pair that belongs together, an order of times. */
 import type { EventName } from "../events/event.ts";
 import { parseRule } from "../events/rule.ts";
+import { parseNameServer } from "../platform/dns-machine.ts";
 import { Fault } from "../platform/fault.ts";
 import { formatDuration } from "../platform/value.ts";
 import type { KeyPath } from "./locate.ts";
@@ -8,7 +9,7 @@ import type { ConfigValues } from "./schema.ts";
 import type { Finding } from "./validate.ts";
 
 /** Where other problems were found the values are not complete: what is missing is then undefined, whatever its type says, and is passed over. */
-export function checkTogether({ listeners, delivery, sinks, scripts, admin }: ConfigValues): Finding[] {
+export function checkTogether({ listeners, delivery, dns, sinks, scripts, admin }: ConfigValues): Finding[] {
   const findings: Finding[] = [];
   const find = (path: KeyPath, message: string) => findings.push({ path, message });
 
@@ -64,6 +65,12 @@ export function checkTogether({ listeners, delivery, sinks, scripts, admin }: Co
       'a password is not sent in the clear: expected "required" or "opportunistic"',
     );
 
+  // A look-up asks `dns.servers` alone: who is believed and is not there would never be heard.
+  const asked = new Set(dns.servers?.map(spellingOf));
+  for (const server of asked.size > 0 ? (dns.trusted ?? []) : [])
+    if (!asked.has(spellingOf(server)))
+      find(["dns", "trusted"], `${server} is not among dns.servers: expected one of them`);
+
   for (const [i, { use, module, event, events, rule }] of sinks.entries()) {
     if (use === null && module === null) find(["sinks", i, "module"], "no sink: expected use or module");
     if (use !== null && module !== null)
@@ -86,6 +93,12 @@ export function checkTogether({ listeners, delivery, sinks, scripts, admin }: Co
     );
   if (heap >= scripts.rss_max) find(["scripts", "limits", "heap"], "expected less than scripts.rss_max");
   return findings;
+}
+
+/** One for each name server, however it is written. */
+function spellingOf(server: string): string {
+  const { address, port } = parseNameServer(server);
+  return `${address} ${port}`;
 }
 
 function ruleProblem(rule: string, event: EventName | undefined): string | undefined {

@@ -42,12 +42,12 @@ export const deliveryOptions = section("Where mail goes.", {
   addresses: option(
     choice("kind", ["any", "ipv4", "ipv6"]),
     "any",
-    "Which addresses of a next hop are tried; of `any` those of IPv6 first.",
+    "Which addresses of a next hop are tried: of `any`, IPv6 and IPv4 in turn, IPv6 first.",
   ),
   private_addresses: option(
     flag,
     false,
-    "Lets DNS lead mail to loopback, private and link-local addresses. A next hop that is written as an address may be any.",
+    "Lets mail exchangers that DNS names, and `user@[address]`, be at loopback, private and link-local addresses. Servers that the configuration names may be anywhere.",
   ),
   mta_sts: option(flag, true, "Asks for the MTA-STS policies of recipients' domains and holds to them."),
   dane: option(flag, true, "Holds to TLSA records where the name server says that they are signed (DNSSEC)."),

@@ -7,24 +7,11 @@ import { availableParallelism, hostname as machineName } from "node:os";
 import { onFaults, phases, priorityDefault, priorityMax } from "../events/binding.ts";
 import { eventNames } from "../events/event-table.ts";
 import { normalizeDomain } from "../mail/mailbox.ts";
-import {
-  choice,
-  choices,
-  count,
-  duration,
-  flag,
-  ipAddress,
-  list,
-  path,
-  rate,
-  size,
-  table,
-  text,
-} from "../platform/value.ts";
+import { choice, choices, count, duration, flag, ipAddress, path, rate, size, table, text } from "../platform/value.ts";
 import { deliveryOptions } from "./delivery-options.ts";
 import { listenerOptions } from "./listener-options.ts";
 import { option, optional, pathOption, required, section, sectionList } from "./option.ts";
-import { domains, hostName, nextHop } from "./value-net.ts";
+import { domains, hostName, nameServers, nextHop } from "./value-net.ts";
 
 const kib = 1024;
 const mib = 1024 * kib;
@@ -89,9 +76,14 @@ export const configTable = section("", {
 
   dns: section("Name servers.", {
     servers: option(
-      list('a list of addresses, such as ["127.0.0.1"] or ["127.0.0.1:5353"]', /^[0-9A-Fa-f.:[\]]{2,60}$/),
+      nameServers,
       [],
-      "Name servers to ask; none is those of the machine. DANE trusts what they say of DNSSEC only if they are on this machine.",
+      "Name servers to ask; none is those of the machine. Those whose word on DNSSEC is believed go before the others.",
+    ),
+    trusted: option(
+      nameServers,
+      [],
+      "Of the servers, those whose word on DNSSEC is believed besides those on this machine.",
     ),
     timeout: option(duration({ minMs: 100, maxMs: minute }), 5 * second, "Time for a look-up."),
   }),

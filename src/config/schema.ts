@@ -119,7 +119,11 @@ export interface Config {
       readonly delayWarningMs: number;
     };
   };
-  readonly dns: { readonly servers: readonly string[]; readonly timeoutMs: number };
+  readonly dns: {
+    readonly servers: readonly string[];
+    readonly trustedServers: readonly string[];
+    readonly timeoutMs: number;
+  };
   readonly pickup: { readonly enabled: boolean; readonly folder: string };
   readonly drop: FolderConfig & { readonly folder: string };
   readonly badmail: FolderConfig;
@@ -208,7 +212,7 @@ export function configOf(values: ConfigValues): Config {
         delayWarningMs: delivery.retry.delay_warning,
       },
     },
-    dns: { servers: values.dns.servers, timeoutMs: values.dns.timeout },
+    dns: { servers: values.dns.servers, trustedServers: values.dns.trusted, timeoutMs: values.dns.timeout },
     pickup: { enabled: values.pickup.enabled, folder: values.pickup.folder ?? join(values.data, "pickup") },
     drop: {
       folder: values.drop.folder ?? join(values.data, "drop"),

@@ -1,8 +1,9 @@
 /** Kinds of option values that name hosts and networks; the plain ones are in platform/value.ts. */
 import { normalizeDomain } from "../mail/mailbox.ts";
 import { parseNextHop } from "../mail/next-hop.ts";
+import { parseNameServer } from "../platform/dns-machine.ts";
 import { describeThrown } from "../platform/fault.ts";
-import { describeRaw, quoted, text, type ValueKind } from "../platform/value.ts";
+import { describeRaw, list, quoted, text, type ValueKind } from "../platform/value.ts";
 
 export const hostName: ValueKind<string> = {
   ...text("a host name"),
@@ -33,6 +34,28 @@ export const domains: ValueKind<readonly string[]> = {
   format: (values) => `[${values.map(quoted).join(", ")}]`,
   jsonSchema: { type: "array", items: { type: "string" } },
 };
+
+const serversExpected = 'a list of addresses such as ["127.0.0.1", "[2001:db8::53]:5353"]';
+const texts = list(serversExpected, /./);
+
+/** Name servers, checked and kept as they are written. */
+export const nameServers: ValueKind<readonly string[]> = {
+  ...texts,
+  parse(raw) {
+    const read = texts.parse(raw);
+    const wrong = "value" in read ? read.value.find((item) => !isNameServer(item)) : undefined;
+    return wrong === undefined ? read : { expected: `${serversExpected} (${describeRaw(wrong)} is none)` };
+  },
+};
+
+function isNameServer(text: string): boolean {
+  try {
+    parseNameServer(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** A next hop, checked and kept as it is written. */
 export const nextHop: ValueKind<string> = {

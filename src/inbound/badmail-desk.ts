@@ -184,7 +184,7 @@ export class BadMailDesk {
     }
   }
 
-  /** @throws {Fault} `submission.malformed` where it is refused, deferred or quarantined again */
+  /** What was released before is asked about like any other. @throws {Fault} `submission.malformed` where it is refused, deferred or quarantined again */
   async #submit({ id, message }: BadMailRecord, to: readonly Mailbox[] | null): Promise<void> {
     const octets = (await this.#options.badmail.octets(id)).chunks();
     const envelope = message && { ...message.envelope, ...(to && { recipients: to.map((mailbox) => ({ mailbox })) }) };
@@ -195,10 +195,12 @@ export class BadMailDesk {
       envelope: envelope ?? ((header) => addressedByPickup(header, to)),
       octets: octets as AsyncIterable<Buffer>,
       facts: { released: id },
-      ...(message && { notes: message.notes, user: message.origin.user }),
+      ...(message && { notes: withoutRelease(message.notes), user: message.origin.user }),
     });
     if (result.kind === "refused" || result.kind === "deferred")
       throw new Fault("submission.malformed", `Cannot release ${id}: ${result.reason}`);
+    if (result.kind === "quarantined")
+      throw new Fault("submission.malformed", `Cannot release ${id}: it was quarantined again`);
   }
 
   /** The message as it was kept, its body on the way into the spool; null where there never was one. Its time in the queue begins now. */
@@ -228,6 +230,10 @@ export class BadMailDesk {
       throw error;
     }
   }
+}
+
+function withoutRelease({ released: _released, ...notes }: Message["notes"]): Message["notes"] {
+  return notes;
 }
 
 function inQueue(id: string): Fault {

@@ -227,7 +227,7 @@ export class Reception {
         to: formatMailbox(forwardPath),
       }));
       if (refusal) return refusal;
-      transaction.add({ mailboxes: decision.forwardPaths, options: parameters.size > 0 ? options : undefined });
+      transaction.add({ mailboxes: decision.forwardPaths, options: decision.recipientOptions });
       return ok("Recipient accepted", "2.1.5");
     });
   }

@@ -12,6 +12,7 @@ import type {
   ReplySubject,
 } from "../events/subject.ts";
 import { Revocable } from "../events/undo.ts";
+import type { RecipientOptions } from "../mail/envelope.ts";
 import { formatMailbox, type Mailbox, parseMailbox } from "../mail/mailbox.ts";
 import { formatReversePath, type ReversePath } from "../mail/path.ts";
 import type { Reply } from "../mail/status.ts";
@@ -156,6 +157,12 @@ export class RcptToDecision extends Revocable implements RcptToSubject {
 
   get forwardPath(): Mailbox {
     return this.forwardPaths[0];
+  }
+
+  /** What is kept with the recipients; undefined where nothing was asked for them, and nobody took them. */
+  get recipientOptions(): RecipientOptions | undefined {
+    const asked = this.parameters.size > 0 ? this.options : undefined;
+    return this.accepted === null ? asked : { ...asked, accepted: this.accepted };
   }
 
   readonly rewrite = (...forwardPaths: readonly [Mailbox, ...Mailbox[]]): void => {

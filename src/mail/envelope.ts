@@ -37,6 +37,8 @@ export interface RecipientOptions {
   readonly route?: string;
   /** Folder of his mailbox that a sink chose. */
   readonly folder?: string;
+  /** As what a sink took him at RCPT: he is that, though no file names him. */
+  readonly accepted?: "local" | "relay";
 }
 
 /** MAIL's parameters as a sink sees them: the envelope's options, and those that matter to the session alone. */

@@ -1,5 +1,5 @@
 /** Identifiers of sessions and messages: unique, sorted by time, short enough to read out on the telephone. */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -8,6 +8,12 @@ export function createId(nowMs: number): string {
   let time = "";
   for (let rest = Math.floor(nowMs), i = 0; i < 9; i++, rest = Math.floor(rest / 32)) time = alphabet[rest % 32] + time;
   return time + randomPart();
+}
+
+/** The same id again for the same text: of something that comes of `id`, and has its time. */
+export function deriveId(id: string, text: string): string {
+  const hash = createHash("sha256").update(`${id}\n${text}`).digest();
+  return id.slice(0, 9) + Array.from(hash.subarray(0, 7), (octet) => alphabet[octet & 31]).join("");
 }
 
 /** What `createId` makes; anything else is not an id and never becomes a path. */

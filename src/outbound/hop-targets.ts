@@ -22,6 +22,8 @@ export interface Target {
   readonly addresses: readonly string[];
   /** The MX record and the addresses were signed, and checked by a name server that is believed. RFC 7672 §2.2. */
   readonly authentic: boolean;
+  /** The name behind the host's, where that is an alias, and all of it is authentic. RFC 7672 §2.2.2. */
+  readonly canonicalHost?: string;
   readonly preference?: number;
 }
 
@@ -73,6 +75,7 @@ type Refused = Exclude<Resolved, { readonly kind: "targets" }>;
 interface Located {
   readonly addresses: readonly string[];
   readonly authentic: boolean;
+  readonly canonicalHost?: string;
   /** Why there are none: for now, or for good. */
   readonly lacks?: { readonly kind: "failed" | "none"; readonly reason: string };
 }
@@ -167,19 +170,17 @@ export class HopResolver {
     { authentic, implicit }: { readonly authentic: boolean; readonly implicit: boolean },
   ): Promise<Resolved> {
     const { mxPort, isOurselves } = this.#options.settings();
+    // RFC 5321 §5.1: who is in the list himself gives mail only to those before him, or it would go round in a circle. Our own name counts wherever it stands.
+    const named = beforeOurs(records, ({ host }) => isOurselves(host, "", mxPort));
     const located = await Promise.all(
-      records.slice(0, lookedUpMax).map(async (record) => {
-        const found = await this.#locate(record.host);
-        return { ...record, found, allowed: this.#allowed(found.addresses, found) };
+      named.slice(0, lookedUpMax).map(async (record) => {
+        const [found, unused] = await Promise.all([this.#locate(record.host), this.#unusedAddresses(record.host)]);
+        const isOurs = [...found.addresses, ...unused].some((ip) => isOurselves(record.host, ip, mxPort));
+        return { ...record, isOurs, allowed: this.#allowed(found.addresses, found) };
       }),
     );
-    // RFC 5321 §5.1: who is in the list himself gives mail only to those before him, or it would go round in a circle. Our own name counts wherever it stands.
-    const ours = [
-      ...records.filter(({ host }) => isOurselves(host, "", mxPort)),
-      ...located.filter(({ host, found }) => found.addresses.some((ip) => isOurselves(host, ip, mxPort))),
-    ].map(({ preference }) => preference);
-    const before = located.filter(({ preference }) => preference < Math.min(...ours));
-    if (before.length === 0 && ours.length > 0) return circle("failed");
+    const before = beforeOurs(located, ({ isOurs }) => isOurs);
+    if (before.length === 0) return circle("failed");
     const usable = before.filter(({ allowed }) => allowed.lacks?.kind !== "none");
     if (usable.some(({ allowed }) => allowed.addresses.length > 0)) {
       const targets = usable.slice(0, hostsMax).map(({ host, preference, allowed }) => ({
@@ -187,6 +188,7 @@ export class HopResolver {
         port: mxPort,
         addresses: allowed.addresses,
         authentic: authentic && allowed.authentic,
+        ...(authentic && allowed.canonicalHost !== undefined && { canonicalHost: allowed.canonicalHost }),
         preference,
       }));
       if (targets.some(({ addresses }) => addresses.length > 0))
@@ -197,7 +199,7 @@ export class HopResolver {
     const words = implicit ? `${domain} ${reason}` : `${lacking!.host}, an MX of ${domain}, ${reason}`;
     if (kind === "failed") return { kind: "deferred", status: "4.4.3", reason: words };
     // Those that were not looked up may be better.
-    if (records.length > lookedUpMax) return { kind: "deferred", status: "4.4.4", reason: words };
+    if (named.length > lookedUpMax) return { kind: "deferred", status: "4.4.4", reason: words };
     return { kind: "failed", status: implicit ? "5.1.2" : "5.4.4", reason: words };
   }
 
@@ -213,21 +215,28 @@ export class HopResolver {
     const { resolver, settings } = this.#options;
     const { addresses: wanted } = settings();
     if (!isHostName(host) || isIP(host) > 0) return lacking("none", "is no host name");
-    const families = wanted === "any" ? ([6, 4] as const) : wanted === "ipv4" ? ([4] as const) : ([6] as const);
-    const answers = await Promise.all(families.map((family) => resolver.address(host, family)));
+    const answers = await Promise.all(familiesOf[wanted].map((family) => resolver.address(host, family)));
     const [first = [], second = []] = answers.map((answer) =>
       answer.kind === "found" ? this.#shuffled(answer.values) : [],
     );
     const inTurn = Array.from({ length: Math.max(first.length, second.length) }, (_, i) => [first[i], second[i]]);
     const addresses = inTurn.flat().filter((ip) => ip !== undefined);
-    // RFC 7672 §2.2.2: each of the look-ups has to be.
-    if (addresses.length > 0) return { addresses, authentic: answers.every(isAuthentic) };
+    if (addresses.length > 0) return { addresses, ...securityOf(answers) };
     const failed = answers.find((answer) => answer.kind === "failed");
     if (failed) return lacking("failed", `cannot be looked up: ${failed.reason}`);
     return lacking(
       "none",
       wanted === "any" ? "has no address" : `has no ${wanted === "ipv4" ? "IPv4" : "IPv6"} address`,
     );
+  }
+
+  /** Those of the kind that `delivery.addresses` leaves out: nobody goes there, and one of them may be ours. */
+  async #unusedAddresses(host: string): Promise<readonly string[]> {
+    const { resolver, settings } = this.#options;
+    const unused = familiesOf.any.filter((family) => !familiesOf[settings().addresses].includes(family));
+    if (!isHostName(host) || isIP(host) > 0) return [];
+    const answers = await Promise.all(unused.map((family) => resolver.address(host, family)));
+    return answers.flatMap((answer) => (answer.kind === "found" ? answer.values : []));
   }
 
   /** Of addresses that DNS told, those we may go to; no more than a few. */
@@ -257,8 +266,25 @@ export class HopResolver {
   }
 }
 
-function isAuthentic(answer: Answer<string>): boolean {
-  return answer.kind !== "failed" && answer.authentic;
+/** In the order they are tried. */
+const familiesOf: Readonly<Record<HopSettings["addresses"], readonly (4 | 6)[]>> = {
+  any: [6, 4],
+  ipv4: [4],
+  ipv6: [6],
+};
+
+/** What DNSSEC says of a host whose addresses these are. A failure says nothing: who can spoil one answer must not switch DANE off. RFC 7672 §2.1.1. */
+function securityOf(answers: readonly Answer<string>[]): Pick<Located, "authentic" | "canonicalHost"> {
+  const heard = answers.filter((answer) => answer.kind !== "failed");
+  if (!heard.every(({ authentic }) => authentic)) return { authentic: false };
+  const canonicalHost = heard.find((answer) => answer.kind === "found")?.canonical;
+  return { authentic: true, ...(canonicalHost !== undefined && { canonicalHost }) };
+}
+
+/** Those with a lower preference than all that are ours. */
+function beforeOurs<T extends MxRecord>(records: readonly T[], isOurs: (record: T) => boolean): readonly T[] {
+  const lowest = Math.min(...records.filter(isOurs).map(({ preference }) => preference));
+  return records.filter(({ preference }) => preference < lowest);
 }
 
 function lacking(kind: "failed" | "none", reason: string): Located {

@@ -63,7 +63,10 @@ export class HttpDelivery {
       maxFreeSockets: idleMax,
     };
     const authorities = certificateAuthorities === undefined ? {} : { ca: certificateAuthorities };
-    this.#agents = { http: new HttpAgent(pooling), https: new HttpsAgent({ ...pooling, ...authorities }) };
+    this.#agents = {
+      http: new HttpAgent(pooling),
+      https: new HttpsAgent({ ...pooling, ...authorities, rejectUnauthorized: true }),
+    };
   }
 
   /** One attempt, in as many requests as the recipients need. An outcome for each. Never throws. */

@@ -5,14 +5,13 @@
 import type { Dispatcher } from "../events/dispatcher.ts";
 import type { Sink } from "../events/sink.ts";
 import { proceed, type Verdict } from "../events/verdict.ts";
-import { createId } from "../mail/ids.ts";
 import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
 import { Message } from "../mail/message.ts";
 import type { NextHop } from "../mail/next-hop.ts";
-import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import type { Outcome } from "../queue/attempt.ts";
+import { copyApart } from "../queue/copy-apart.ts";
 import type { Quarantine } from "../queue/ports.ts";
 import type { StoredRecipient } from "../spool/spool.ts";
 import { type DropFolder, DropFull } from "./drop.ts";
@@ -37,7 +36,6 @@ export interface LocalWork {
 export interface LocalDeliveryOptions {
   readonly events: Pick<Dispatcher, "ask" | "bindingsOf">;
   readonly log: Log;
-  readonly clock: Clock;
   readonly maildirs: Pick<MaildirStore, "deliver">;
   readonly drop: Pick<DropFolder, "deliver">;
   readonly lmtp: Pick<LmtpDelivery, "deliver">;
@@ -139,15 +137,8 @@ export class LocalDelivery {
         // Nobody has it, so nobody is told that it arrived.
         return { ...delivered(recipient, nextHop, `discarded: ${verdict.reason}`), dsnPassedOn: true };
       case "quarantine": {
-        const { receivedAt, origin } = copy;
-        const kept = new Message({
-          ...copy.snapshot(),
-          // Of several recipients each may have his copy there.
-          id: createId(this.#options.clock.now()),
-          receivedAt,
-          origin,
-          envelope: { ...copy.envelope, recipients: [plainRecipient(recipient)] },
-        });
+        // Of several recipients each may have his copy there.
+        const kept = copyApart(copy, [plainRecipient(recipient)]);
         await this.#options.quarantine(kept, { reason: verdict.reason, binding: verdict.by ?? null });
         this.#log(work, recipient, `quarantined as ${kept.id}: ${verdict.reason}`, verdict.by);
         return { ...delivered(recipient, nextHop, `quarantined as ${kept.id}: ${verdict.reason}`), dsnPassedOn: true };

@@ -68,6 +68,8 @@ async function fetchText(host: string, settings: FetchSettings, signal: AbortSig
       signal,
       lookup: answerWith(addresses),
       checkServerIdentity,
+      // Node's own default is the environment's to change.
+      rejectUnauthorized: true,
       ...(certificateAuthorities === undefined ? {} : { ca: certificateAuthorities }),
     })
       .on("response", resolve)

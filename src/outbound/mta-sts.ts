@@ -12,7 +12,8 @@ import type { FetchedPolicy } from "./mta-sts-fetch.ts";
 import { formatStsPolicy, parseStsPolicy, parseStsRecords, type StsPolicy } from "./mta-sts-policy.ts";
 
 export type StsAnswer =
-  | { readonly kind: "none" }
+  /** `unheard`: DNS did not say whether there is one; for mail that is the same. */
+  | { readonly kind: "none"; readonly unheard?: string }
   | { readonly kind: "policy"; readonly policy: StsPolicy }
   /** The domain says that there is a policy, and it cannot be had: mail goes as without (RFC 8461 §5.1), and that is counted. */
   | Extract<FetchedPolicy, { readonly kind: "failed" }>;
@@ -107,7 +108,7 @@ export class StsPolicies {
       if (this.#isOld(known) && !this.#failedLately(domain, known.id)) void this.#fetch(domain, known.id);
       return { kind: "policy", policy: known.policy };
     }
-    if (id === null) return { kind: "none" };
+    if (id === null) return { kind: "none", ...(txt.kind === "failed" && { unheard: txt.reason }) };
     const fetched = this.#failedLately(domain, id) ?? (await this.#fetch(domain, id));
     if (fetched.kind === "fetched") return { kind: "policy", policy: fetched.policy };
     // Another fetch may have gone well meanwhile.

@@ -28,8 +28,8 @@ export interface TlsOverride {
   readonly policy: TlsPolicy;
 }
 
-/** How much TLS a smarthost needs. */
-export function tlsPolicyOf({ host, tls }: Smarthost, overrides: readonly TlsOverride[] = []): TlsPolicy {
+/** What the operator says of a host; the first that matches holds. */
+export function tlsOverrideOf(host: string, overrides: readonly TlsOverride[]): TlsPolicy | undefined {
   const name = host.toLowerCase();
   const found = overrides.find((override) => {
     const pattern = override.host.toLowerCase();
@@ -37,7 +37,12 @@ export function tlsPolicyOf({ host, tls }: Smarthost, overrides: readonly TlsOve
       ? name.endsWith(pattern.slice(1)) && name.length >= pattern.length
       : name === pattern;
   });
-  return found?.policy ?? (tls === "required" ? "verified" : tls);
+  return found?.policy;
+}
+
+/** How much TLS a smarthost needs. */
+export function tlsPolicyOf({ host, tls }: Smarthost, overrides: readonly TlsOverride[] = []): TlsPolicy {
+  return tlsOverrideOf(host, overrides) ?? (tls === "required" ? "verified" : tls);
 }
 
 /** A smarthost as logs, listings and reports name it. */

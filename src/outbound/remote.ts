@@ -11,11 +11,12 @@ import { describeOutcome, type Outcome } from "../queue/attempt.ts";
 import type { StoredRecipient } from "../spool/spool.ts";
 import type { HopResolver, RemoteHop, Target } from "./hop-targets.ts";
 import { type Smarthost, type TlsOverride, tlsPolicyOf } from "./next-hop.ts";
-import { needsNoTls, type Tried } from "./smtp.ts";
+import { needsNoTls, noTlsStatus, type Tried } from "./smtp.ts";
 import type { TlsHeard } from "./smtp-certificate.ts";
 import { type Place, SmtpClients, type SmtpClientsOptions } from "./smtp-clients.ts";
 import { timeOver } from "./smtp-pool.ts";
-import type { TlsRequirement, TlsRequirements } from "./tls-requirement.ts";
+import type { TlsReason } from "./tls-report.ts";
+import type { Doubt, TlsRequirement, TlsRequirements } from "./tls-requirement.ts";
 
 export interface RemoteWork {
   readonly hop: RemoteHop;
@@ -35,7 +36,7 @@ export interface RemoteSettings {
 export interface RemoteOptions extends Omit<SmtpClientsOptions, "clientsMax" | "quietMs"> {
   readonly settings: RemoteSettings;
   readonly hops: Pick<HopResolver, "resolve">;
-  readonly tls: Pick<TlsRequirements, "of" | "record">;
+  readonly tls: Pick<TlsRequirements, "of" | "doubtOf" | "record">;
   readonly search?: Partial<SearchLimits>;
 }
 
@@ -63,9 +64,9 @@ const connectMsMax = 30_000;
 
 /** Stands for a host that is not talked to. */
 interface Obstacle {
-  readonly nextHop: string;
-  readonly status: string;
-  readonly reason: string;
+  readonly outcome: Omit<Outcome, "index">;
+  /** Called where the search comes by. */
+  readonly onPassed?: () => void;
 }
 
 interface Way {
@@ -106,11 +107,16 @@ export function createRemote({ settings: first, hops, tls, search, limits, ...op
         hop.kind === "smarthost"
           ? targets.map((): TlsRequirement => ({ policy: tlsPolicyOf(smarthost!, tlsPolicies), by: "config" }))
           : await tls.of(domain, targets, fromMx);
+      const server = hop.kind === "smarthost" ? smarthost! : serverOf(hop);
       const lenient = needsNoTls(message);
-      const steps = targets.flatMap((target, i) => {
-        const server = hop.kind === "smarthost" ? smarthost! : serverOf(hop);
-        return stepsTo(target, server, requirements[i]!, { domain, lenient });
-      });
+      // RFC 8689 §4.2.1. What somebody wrote down is the operator's word, and needs no other.
+      const unproven = fromMx && message.envelope.options?.requireTls === true ? domain : null;
+      const doubts = await Promise.all(
+        targets.map(({ host }) => (unproven === null ? null : tls.doubtOf(unproven, host))),
+      );
+      const steps = targets.flatMap((target, i) =>
+        stepsTo(target, server, requirements[i]!, { domain, lenient, doubt: doubts[i]! }),
+      );
       return await trySteps(steps, work, startedAt);
     } catch (error) {
       return forAll({ kind: "deferred", status: "4.3.0", reason: `cannot deliver: ${describeThrown(error)}` });
@@ -122,22 +128,38 @@ export function createRemote({ settings: first, hops, tls, search, limits, ...op
     { host, port, addresses }: Target,
     server: Pick<Smarthost, "tls"> & Partial<Smarthost>,
     requirement: TlsRequirement,
-    { domain, lenient }: { readonly domain: string | null; readonly lenient: boolean },
+    {
+      domain,
+      lenient,
+      doubt,
+    }: { readonly domain: string | null; readonly lenient: boolean; readonly doubt: Doubt | null },
   ): (Way | Obstacle)[] {
     const nextHop = formatServer({ host, port });
+    const { refused, failed, tlsa, tlsaBase } = requirement;
+    const count = (policy: TlsReason, result: string) => {
+      if (domain !== null) tls.record({ domain, policy, host, result });
+    };
+    const countFailure = () => failed && count(failed.policy, failed.result);
+    const down = { kind: "deferred", nextHop, reply: null, destinationDown: true } as const;
     // RFC 8689 §5: a sender who needs no TLS overrides what the domain asks for.
-    if (requirement.refused && !lenient) return [{ nextHop, status: "4.7.5", reason: requirement.refused }];
+    if (refused && !lenient)
+      return [{ outcome: { ...down, status: "4.7.5", reason: refused }, onPassed: countFailure }];
     if (addresses.length === 0)
-      return [{ nextHop, status: "4.4.3", reason: `the addresses of ${host} cannot be looked up` }];
-    const { by, tlsa } = requirement;
+      return [{ outcome: { ...down, status: "4.4.3", reason: `the addresses of ${host} cannot be looked up` } }];
+    if (doubt) {
+      const status = doubt.kind === "failed" ? noTlsStatus : "4.7.5";
+      return [{ outcome: { ...doubt, nextHop, reply: null, status } }];
+    }
+    // A session that goes without its policy counts as one that has none.
+    const by = failed || lenient ? "default" : requirement.by;
     const onTls = ({ encrypted, result }: TlsHeard) => {
+      countFailure();
       // Without a policy any certificate is a success. RFC 8460 §4.2.
-      const held = encrypted && by !== "dane" && by !== "mta-sts" ? "success" : result;
-      if (domain !== null) tls.record({ domain, policy: by, host, result: held });
+      count(by, encrypted && by !== "dane" && by !== "mta-sts" ? "success" : result);
     };
     const smarthost = { ...server, host, port };
     const tlsPolicy = policyOf(requirement, smarthost);
-    const dane = tlsa && { tlsa: daneOf(tlsa, domain) };
+    const dane = tlsa && { tlsa: { ...daneOf(tlsa, domain), ...(tlsaBase !== undefined && { base: tlsaBase }) } };
     const places = addresses.map((address): Place => ({ smarthost, address, tlsPolicy, ...dane }));
     // DNS tells the addresses of a host in no order that counts: an open connection to one of them is worth more.
     const [ready, others] = [true, false].map((wanted) => places.filter((place) => clients.isReady(place) === wanted));
@@ -154,9 +176,9 @@ export function createRemote({ settings: first, hops, tls, search, limits, ...op
       const rest = recipients.filter(({ index }) => !trails.get(index)!.settled);
       if (rest.length === 0 || signal?.aborted) break;
       let tried: Tried[];
-      if ("reason" in step) {
-        const outcome = { ...step, kind: "deferred", reply: null, destinationDown: true } as const;
-        tried = rest.map(({ index }) => ({ outcome: { ...outcome, index }, elsewhere: true }));
+      if ("outcome" in step) {
+        step.onPassed?.();
+        tried = rest.map(({ index }) => ({ outcome: { ...step.outcome, index }, elsewhere: true }));
       } else {
         hosts.add(formatServer(step.place.smarthost));
         addresses += 1;

@@ -15,10 +15,16 @@ export interface Place {
   readonly address: string;
   readonly tlsPolicy: TlsPolicy;
   /** With `verified`: records of which the certificate has to match one, in the place of names and authorities. */
-  readonly tlsa?: { readonly records: readonly TlsaRecord[]; readonly domain: string | null };
+  readonly tlsa?: {
+    readonly records: readonly TlsaRecord[];
+    readonly domain: string | null;
+    /** The name they stand at, where it is not the host's own. RFC 7672 §2.2.2. */
+    readonly base?: string;
+  };
 }
 
-export interface SmtpClientsOptions extends Omit<SmtpClientOptions, "smarthost" | "address" | "tlsPolicy" | "proves"> {
+export interface SmtpClientsOptions
+  extends Omit<SmtpClientOptions, "smarthost" | "address" | "tlsPolicy" | "serverName" | "proves"> {
   /** Clients kept; of more, the one that was used longest ago is left. */
   readonly clientsMax?: number;
   /** How long one without a connection is remembered, and with it that its host is down. */
@@ -81,14 +87,15 @@ export class SmtpClients {
   }
 
   #create({ smarthost, address, tlsPolicy, tlsa }: Place): SmtpClient {
-    const { host } = smarthost;
     const { clock } = this.#options;
+    const host = tlsa?.base ?? smarthost.host;
     return new SmtpClient({
       ...this.#options,
       smarthost,
       address,
       tlsPolicy,
       ...(tlsa && {
+        serverName: host,
         proves: (chain) => matchesTlsa(chain, tlsa.records, { host, domain: tlsa.domain, at: clock.now() }),
       }),
     });

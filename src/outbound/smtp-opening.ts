@@ -20,6 +20,8 @@ export interface ConnectionSettings {
   /** The host's, where it was looked up already: connections go there, and TLS goes by the host's name. */
   readonly address?: string;
   readonly tlsPolicy: TlsPolicy;
+  /** In TLS, the name to ask for and to find in the certificate, where it is not the host's own. RFC 7672 §8.1. */
+  readonly serverName?: string | undefined;
   /** Our name, for EHLO. */
   readonly hostName: string;
   readonly clock: Clock;
@@ -190,11 +192,11 @@ async function startTls(
 async function secure(
   { wire, facts }: Conversation,
   check: boolean,
-  { smarthost, certificateAuthorities, proves, onTls }: ConnectionSettings,
+  { smarthost, serverName = smarthost.host, certificateAuthorities, proves, onTls }: ConnectionSettings,
 ): Promise<void> {
   try {
     const authorities = certificateAuthorities === undefined ? {} : { authorities: certificateAuthorities };
-    const { facts: tls, result } = await wire.secure(smarthost.host, { check, proves, ...authorities });
+    const { facts: tls, result } = await wire.secure(serverName, { check, proves, ...authorities });
     facts.tls = tls;
     onTls?.({ encrypted: true, result });
   } catch (error) {

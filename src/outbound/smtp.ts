@@ -23,7 +23,7 @@ import { type PoolLimits, poolLimits, SmtpPool, timeOver } from "./smtp-pool.ts"
 const recipientsMax = 100;
 
 /** REQUIRETLS is needed and not to be had. RFC 8689 §5. */
-const noTlsStatus = "5.7.30";
+export const noTlsStatus = "5.7.30";
 
 export interface SmtpClientOptions {
   readonly smarthost: Smarthost;
@@ -31,6 +31,8 @@ export interface SmtpClientOptions {
   readonly address?: string;
   /** In the place of what the smarthost says. */
   readonly tlsPolicy?: TlsPolicy;
+  /** In TLS, the name to ask for and to find in the certificate, where it is not the host's own. */
+  readonly serverName?: string;
   /** Whether a chain of certificates proves who the host is, in the place of its name and of authorities; asked where the policy is `verified`. */
   readonly proves?: (chain: readonly Buffer[]) => boolean;
   /** Our name, for EHLO. */
@@ -93,7 +95,9 @@ export class SmtpClient {
     // A password is not for the message's sender to risk.
     const mayBeLenient = (tlsPolicy === "required" || tlsPolicy === "verified") && smarthost.user === undefined;
     this.#createLenientPool = () =>
-      mayBeLenient ? createPool({ ...settings, proves: undefined, tlsPolicy: "opportunistic" }) : undefined;
+      mayBeLenient
+        ? createPool({ ...settings, serverName: undefined, proves: undefined, tlsPolicy: "opportunistic" })
+        : undefined;
   }
 
   /** One attempt for these recipients of a message; an outcome for each. Never throws. */

@@ -1,4 +1,7 @@
-/** Questions to the name servers we have: each in turn until one answers, again where none did, and on along aliases. What is kept of answers stands in resolver.ts. */
+/**
+ * Questions to the name servers we have: each in turn until one answers, again where none did, and on along aliases. Those whose word on signatures is believed
+ * go before the others. What is kept of answers stands in resolver.ts.
+ */
 import type { Clock } from "./clock.ts";
 import { askServer, type Exchange } from "./dns-exchange.ts";
 import type { NameServer } from "./dns-machine.ts";
@@ -21,6 +24,8 @@ export type LookedUp =
       /** Data of the records; none where there are none. */
       readonly data: readonly unknown[];
       readonly nameExists: boolean;
+      /** Whose records they are: the name that was asked for, or the last its aliases lead to. */
+      readonly canonical: string;
       /** Signed, by the word of a server that is believed: each answer on the way. */
       readonly authentic: boolean;
       /** null where nobody said. */
@@ -49,7 +54,8 @@ export class DnsClient {
     let [name, authentic, ttlSeconds] = [question.name, true, null as number | null];
     // RFC 1034 §5.2.2: a server that does not follow an alias leaves that to us.
     for (let hops = 0; hops <= aliasesMax; hops++) {
-      if (!isAskable(name)) return { kind: "answer", data: [], nameExists: false, authentic: false, ttlSeconds };
+      if (!isAskable(name))
+        return { kind: "answer", data: [], nameExists: false, canonical: name, authentic: false, ttlSeconds };
       const heard = await this.#ask({ name, type: question.type }, until);
       if (heard.kind !== "answer") return heard;
       authentic &&= heard.authentic;
@@ -72,6 +78,7 @@ export class DnsClient {
     const rounds = Math.max(2, Math.ceil(triesMin / servers.length));
     const tryMs = timeoutMs / (rounds * servers.length);
     let reason = "no name server";
+    let mayBeForged = false;
     for (let round = 0; round < rounds; round++) {
       const silent: NameServer[] = [];
       for (const server of servers) {
@@ -79,24 +86,28 @@ export class DnsClient {
         if (signal.aborted) return { kind: "failed", reason: "closed" };
         if (leftMs <= 0) return { kind: "failed", reason };
         const dnssec = isTrusted(server);
+        if (mayBeForged && !dnssec) continue;
         const heard = await askServer(server, question, { clock, timeoutMs: Math.min(tryMs, leftMs), dnssec, signal });
         if (heard.kind !== "unusable") this.#remember(server, heard.kind === "silent");
         if (heard.kind === "answer") return { ...heard, authentic: heard.authentic && dnssec };
         reason = `${heard.reason} from ${keyOf(server)}`;
         // One that answered would say the same again.
         if (heard.kind === "silent") silent.push(server);
+        // RFC 4035 §5.5: so it says that signatures are wrong, and one that checks none would give the forgery.
+        else mayBeForged ||= dnssec && heard.rcode === "SERVFAIL";
       }
       servers = silent;
     }
     return { kind: "failed", reason };
   }
 
-  /** As configured; those that were silent of late behind the others. */
+  /** Those that are believed first, or who made them wait would have the others' word taken; among them as configured, the silent ones of late last. */
   #inOrder(): NameServer[] {
-    const servers = this.#options.servers();
-    const now = this.#options.clock.monotonicMs();
+    const { clock, isTrusted } = this.#options;
+    const now = clock.monotonicMs();
     const isAvoided = (server: NameServer) => (this.#avoided.get(keyOf(server)) ?? now) > now;
-    return [...servers.filter((server) => !isAvoided(server)), ...servers.filter(isAvoided)];
+    const rankOf = (server: NameServer) => (isTrusted(server) ? 0 : 2) + (isAvoided(server) ? 1 : 0);
+    return this.#options.servers().toSorted((one, other) => rankOf(one) - rankOf(other));
   }
 
   #remember(server: NameServer, wasSilent: boolean): void {

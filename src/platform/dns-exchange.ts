@@ -15,8 +15,8 @@ import {
 
 export type Exchange =
   | ReadAnswer
-  /** It answered, and the answer is of no use: asking it again will not help. */
-  | { readonly kind: "unusable"; readonly reason: string }
+  /** It answered, and the answer is of no use: asking it again will not help. `rcode` where it said one. */
+  | { readonly kind: "unusable"; readonly reason: string; readonly rcode: string | null }
   /** Nothing came in time, or nobody is there. */
   | { readonly kind: "silent"; readonly reason: string };
 
@@ -46,7 +46,7 @@ export async function askServer(server: NameServer, question: Question, options:
   switch (read.kind) {
     case "truncated":
     case "stray":
-      return { kind: "unusable", reason: "no answer to what was asked" };
+      return { kind: "unusable", reason: "no answer to what was asked", rcode: null };
     default:
       return read;
   }

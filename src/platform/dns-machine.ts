@@ -2,10 +2,12 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { isIP } from "node:net";
 import type { Clock } from "./clock.ts";
+import { plainAddress } from "./dns-address.ts";
 import { plainName } from "./dns-message.ts";
 import { Fault } from "./fault.ts";
 
 export interface NameServer {
+  /** As `plainAddress` writes it. */
   readonly address: string;
   readonly port: number;
 }
@@ -53,16 +55,16 @@ export class MachineNames {
  * @throws {Fault} `config.invalid`
  */
 export function parseNameServer(text: string): NameServer {
-  if (isIP(text) > 0) return { address: text, port: dnsPort };
+  if (isIP(text) > 0) return { address: plainAddress(text), port: dnsPort };
   const [, six, four, portText] = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
   const address = six ?? four ?? "";
   const port = portText === undefined ? dnsPort : Number(portText);
   if (isIP(address) !== (six === undefined ? 4 : 6) || port < 1 || port > 65_535)
     throw new Fault(
       "config.invalid",
-      `dns.servers: cannot read ${JSON.stringify(text)}: expected an address, such as 192.0.2.53 or [2001:db8::53]:5353`,
+      `cannot read the name server ${JSON.stringify(text)}: expected an address, such as 192.0.2.53 or [2001:db8::53]:5353`,
     );
-  return { address, port };
+  return { address: plainAddress(address), port };
 }
 
 /** resolv.conf(5): lines with `nameserver`. Without any, the one on this machine. */
@@ -72,7 +74,10 @@ function parseResolvConf(text: string): readonly NameServer[] {
     .map((line) => /^nameserver[ \t]+([^\s#;]+)/.exec(line)?.[1] ?? "")
     .filter((address) => isIP(address) > 0)
     .slice(0, serversMax);
-  return (addresses.length > 0 ? addresses : ["127.0.0.1"]).map((address) => ({ address, port: dnsPort }));
+  return (addresses.length > 0 ? addresses : ["127.0.0.1"]).map((address) => ({
+    address: plainAddress(address),
+    port: dnsPort,
+  }));
 }
 
 /** hosts(5): an address, and names behind it. */

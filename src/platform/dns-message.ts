@@ -34,6 +34,8 @@ export interface ReadAnswer {
   readonly data: readonly unknown[];
   /** Where the last alias leads, if the answer does not have its records. */
   readonly alias: string | null;
+  /** Whose records they are: the name that was asked for, or the last its aliases lead to. */
+  readonly canonical: string;
   /** False for NXDOMAIN. */
   readonly nameExists: boolean;
   /** The AD bit, believed by nobody here. RFC 4035 §3.2.3. */
@@ -112,6 +114,7 @@ export function readAnswer(id: number, question: Question, octets: Buffer): Read
     kind: "answer",
     data: found.data,
     alias: found.data.length > 0 || rcode === "NXDOMAIN" ? null : found.alias,
+    canonical: found.alias ?? question.name,
     // RFC 6604 §3: with aliases, the code is about the last name. There is nothing behind the first one then either.
     nameExists: rcode === "NOERROR",
     authentic: message.flag_ad,

@@ -11,7 +11,13 @@ import { isHostName, plainName, type QuestionType } from "./dns-message.ts";
 
 /** `failed` is temporary: no name server gave an answer in time, or one could not. Who asks for mail's sake defers then, or goes on without. */
 export type Answer<T> =
-  | { readonly kind: "found"; readonly values: readonly [T, ...T[]]; readonly authentic: boolean }
+  | {
+      readonly kind: "found";
+      readonly values: readonly [T, ...T[]];
+      readonly authentic: boolean;
+      /** The name whose records they are, where that is another (CNAME) and all of it is authentic. */
+      readonly canonical?: string;
+    }
   /**
    * There is no such record. `nameExists`: the name has others (NODATA, not NXDOMAIN; RFC 2308 §2). `authentic`, as above: signed, and checked by a
    * name server that is believed. RFC 4035 §4.9.3.
@@ -55,9 +61,9 @@ export interface Resolver {
 
 export interface DnsResolverOptions {
   readonly clock: Clock;
-  /** `address` or `address:port`; those of the machine where absent or empty. */
+  /** `address` or `address:port`; those of the machine where absent or empty. Those that are believed are asked before the others. */
   readonly servers?: readonly string[];
-  /** Of the servers, those whose word on signatures is believed; of this machine's own (loopback) it always is. */
+  /** Of the servers, or the machine's, those whose word on signatures is believed; of those on this machine (loopback) it always is. */
   readonly trustedServers?: readonly string[];
   /** Time for a look-up that says nothing else. */
   readonly timeoutMs?: number;
@@ -151,10 +157,13 @@ export function createResolver({
   async function query<T>(type: QuestionType, name: string, read: Read<T>): Promise<Heard<T>> {
     const heard = await dns.lookUp({ name, type });
     if (heard.kind === "failed") return { answer: heard, keptMs: 0 };
-    const { data, nameExists, authentic, ttlSeconds } = heard;
+    const { data, nameExists, authentic, canonical, ttlSeconds } = heard;
     const keptMs = Math.min(Math.max((ttlSeconds ?? 0) * 1_000, keptMsMin), keptMsMax);
     const [first, ...rest] = data.flatMap(read);
-    if (first !== undefined) return { answer: { kind: "found", values: [first, ...rest], authentic }, keptMs };
+    if (first !== undefined) {
+      const behind = authentic && canonical !== name ? { canonical } : {};
+      return { answer: { kind: "found", values: [first, ...rest], authentic, ...behind }, keptMs };
+    }
     // Records that say nothing are not the same as none: with none, mail would go another way.
     if (data.length > 0) return { answer: { kind: "failed", reason: `no ${type} record can be used` }, keptMs };
     return { answer: { kind: "none", nameExists, authentic }, keptMs };

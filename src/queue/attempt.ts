@@ -49,6 +49,8 @@ export const heldRecheckMs = 60 * 60_000;
 
 /** Enhanced status code of mail that was tried for too long. RFC 3463 §3.5. */
 const expiredStatus = "4.4.7";
+/** A mailbox that is full, and one that was so to the end: its sender has to know that rather. RFC 3463 §3.3. */
+const fullStatus = { now: "4.2.2", expired: "5.2.2" } as const;
 /** Characters of an outcome's words that are kept. */
 const outcomeLengthMax = 500;
 
@@ -140,10 +142,11 @@ export const heldPrefix = "held: ";
 function expireOutcome(outcome: Outcome, recipient: StoredRecipient, facts: AttemptFacts): Outcome {
   const attempts = recipient.attempts + 1;
   if (!facts.schedule.givesUp({ receivedAt: facts.receivedAt, now: facts.now, attempts })) return outcome;
+  const status = outcome.status ?? outcome.reply?.status;
   return {
     ...outcome,
     kind: "failed",
-    status: expiredStatus,
+    status: status === fullStatus.now ? fullStatus.expired : expiredStatus,
     reason: `given up after ${attempts} attempts${outcome.reason && `; ${outcome.reason}`}`,
   };
 }

@@ -147,7 +147,12 @@ export class Attempts {
     const { delayTold: _untold, ...kept } = update;
     if (outcome.kind !== "failed") return { recipient, outcome, update: kept };
     const { clock, schedule } = this.#parts;
-    const facts = { receivedAt: message.receivedAt, now: clock.now(), schedule: { ...schedule, givesUp: () => false } };
+    const facts = {
+      receivedAt: message.receivedAt,
+      now: clock.now(),
+      schedule: { ...schedule, givesUp: () => false },
+      categorized: update.categorized !== false,
+    };
     const words = `its failure could not be reported (${reason}): ${describeOutcome(outcome)}`;
     const deferred: Outcome = { ...outcome, kind: "deferred", reply: null, reason: words };
     return settleAttempt([recipient], [deferred], facts)[0]!;
@@ -221,7 +226,8 @@ export class Attempts {
     const due: StoredRecipient[] = [];
     for (const pending of unit.pending) {
       const known = stored[pending.index];
-      if (!known) continue;
+      // It may be done with by now, where something broke behind the record of that.
+      if (known?.state !== "queued") continue;
       const { nextAttemptAt } = pending;
       const recipient = known.nextAttemptAt === nextAttemptAt ? known : { ...known, nextAttemptAt };
       recipients.push(recipient);
@@ -293,10 +299,10 @@ export function withUpdate(recipient: StoredRecipient, update: RecipientUpdate |
   return { ...kept, ...given };
 }
 
-/** Of a message in memory: nobody has tried it yet, so there are no words about it. */
+/** Of a message in memory: nobody has tried it yet, so there are no words about it but those of who holds it. */
 function recipientsOf({ envelope }: Message, { pending }: Unit): StoredRecipient[] {
   const recipients: StoredRecipient[] = [];
-  for (const { index, attempts, nextAttemptAt, delayTold } of pending) {
+  for (const { index, attempts, nextAttemptAt, heldBy, heldWords, delayTold } of pending) {
     const recipient = envelope.recipients[index];
     if (!recipient) continue;
     recipients[index] = {
@@ -305,7 +311,8 @@ function recipientsOf({ envelope }: Message, { pending }: Unit): StoredRecipient
       state: "queued",
       attempts,
       nextAttemptAt,
-      lastOutcome: "",
+      lastOutcome: heldWords,
+      ...(heldBy ? { heldBy } : {}),
       ...(delayTold ? { delayTold } : {}),
     };
   }

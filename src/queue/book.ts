@@ -81,6 +81,16 @@ export class Book {
     this.lanes.plan(unit, this.#clock.now());
   }
 
+  /** After something broke while the unit was in hand: what is left of it waits, and is read anew then. */
+  putBack(unit: Unit, delayMs: number): void {
+    if (unit.state === "waiting" || !unit.item.units.includes(unit)) return;
+    const nextAttemptAt = this.#clock.now() + delayMs;
+    this.keep(
+      unit,
+      unit.pending.map((pending) => ({ ...pending, nextAttemptAt })),
+    );
+  }
+
   /** Puts a message's units in the place of those it had, none of which runs. */
   regroup(item: Item, recipients: readonly StoredRecipient[], categorized: boolean): void {
     const now = this.#clock.now();

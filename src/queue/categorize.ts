@@ -6,7 +6,6 @@
 import type { ListName } from "../events/binding.ts";
 import type { Dispatcher } from "../events/dispatcher.ts";
 import type { Verdict } from "../events/verdict.ts";
-import { createId } from "../mail/ids.ts";
 import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
 import { Message } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -16,6 +15,7 @@ import { type Part, partsOf, withFailures, withRecipients } from "./categorize-p
 import { type Answer, type AskAbout, askAboutAll } from "./categorize-recipients.ts";
 import { type Ended, type Failure, type Results, resultsOf } from "./categorize-results.ts";
 import { CategorizeDecision, copyOf, fixRecipients } from "./categorize-subject.ts";
+import { copyApart } from "./copy-apart.ts";
 import type { Categorize, Categorized, Quarantine } from "./ports.ts";
 
 export interface CategorizerOptions {
@@ -68,22 +68,18 @@ export function createCategorizer(options: CategorizerOptions): Categorize {
     return { ask, present: () => present };
   }
 
-  /** Keeps a copy for one recipient, under an id of its own: the message itself goes on to others. */
+  /** Keeps a copy for some recipients: the message itself goes on to others. */
   async function keepApart(
-    message: Message,
-    to: readonly Mailbox[],
+    { id }: Message,
+    copy: { readonly message: Message; readonly to: readonly Mailbox[] },
     { reason, by }: Pick<Ended["said"], "reason" | "by">,
   ) {
-    const kept = new Message({
-      ...message.snapshot(),
-      id: createId(clock.now()),
-      receivedAt: message.receivedAt,
-      origin: message.origin,
-      envelope: { ...message.envelope, recipients: to.map((mailbox) => ({ mailbox })) },
-    });
+    const { message, to } = copy;
+    const recipients = to.map((mailbox) => ({ mailbox }));
+    const kept = copyApart(message, recipients, id);
     await quarantine(kept, { reason, binding: by });
     crashPoint("categorize.quarantined");
-    log.warn("recipient.quarantined", { message: message.id, kept: kept.id, to: to.map(formatMailbox), reason, by });
+    log.warn("recipient.quarantined", { message: id, kept: kept.id, to: to.map(formatMailbox), reason, by });
   }
 
   /** onPostCategorize, for each message that came of it: a verdict is for that one. */
@@ -110,7 +106,8 @@ export function createCategorizer(options: CategorizerOptions): Categorize {
   return async function categorize(original, attemptId) {
     let message = original;
     for (const list of ["onArrival/queue", "onPreCategorize"] as const) {
-      if (!isBound(list)) continue;
+      // Somebody looked at what was released: who would have asked about its arrival is not asked any more.
+      if (!isBound(list) || (list === "onArrival/queue" && original.notes.released !== undefined)) continue;
       const asked = await askWhole(list, message, attemptId);
       message = asked.message;
       if (asked.verdict.kind !== "proceed") return verdictFor(message, asked.verdict);
@@ -145,7 +142,8 @@ export function createCategorizer(options: CategorizerOptions): Categorize {
           failures = [...failures, ...recipients.map((recipient) => ({ recipient, owner, reply, by }))];
         } else if (verdict.kind === "quarantine") {
           const to = recipients.map(({ mailbox }) => mailbox);
-          await keepApart(part.message, to, { reason: verdict.reason, by: verdict.by ?? null });
+          const copy = { message: part.message, to };
+          await keepApart(original, copy, { reason: verdict.reason, by: verdict.by ?? null });
         } else if (verdict.kind === "discard")
           noteDiscarded(
             message,
@@ -156,7 +154,7 @@ export function createCategorizer(options: CategorizerOptions): Categorize {
       parts = asked.parts.map((part) => (asked.objections.has(part) ? withRecipients(part, []) : part));
     }
     for (const { mailbox, said } of ended) {
-      if (said.kind === "quarantined") await keepApart(said.message, [mailbox], said);
+      if (said.kind === "quarantined") await keepApart(original, { message: said.message, to: [mailbox] }, said);
       else noteDiscarded(message, [mailbox], said);
     }
     const result = withFailures(parts, failures);

@@ -43,7 +43,7 @@ export class Lanes {
 
   /** Puts work where it waits until it is due; what the operator holds wholly waits in no lane. */
   plan(unit: Unit, now: number): void {
-    unit.dueAt = dueAtOf(unit.pending);
+    unit.dueAt = dueAtOf(unit);
     unit.order = this.#order++;
     unit.state = "waiting";
     if (unit.dueAt === Number.POSITIVE_INFINITY) return;

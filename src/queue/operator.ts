@@ -29,7 +29,7 @@ interface Target {
   readonly entry: QueueEntry;
   readonly item: Item;
   readonly units: readonly Unit[];
-  readonly places: readonly number[];
+  readonly places: ReadonlySet<number>;
 }
 
 export interface OperatorParts {
@@ -149,7 +149,7 @@ export class Operator {
       if (!dryRun && targets.length > 0) await this.#apply(verb, targets, words);
       for (const { entry, places } of targets) {
         ids.add(entry.messageId);
-        recipients += places.length;
+        recipients += places.size;
       }
     }
     const change = { messages: ids.size, recipients, ids: [...ids].slice(0, changedIdsMax), skipped };
@@ -186,7 +186,7 @@ export class Operator {
         const units = taken.get(entry.messageId)!;
         const item = units[0]!.item;
         const places = placesOf(verb, entry, units);
-        if (places.length > 0) targets.push({ entry, item, units, places });
+        if (places.size > 0) targets.push({ entry, item, units, places });
       }
     } finally {
       const wanted = new Set(targets.flatMap(({ units }) => units));
@@ -208,7 +208,7 @@ export class Operator {
     if (isBusy) skipped.push({ id: entry.messageId, reason: "an attempt is under way" });
     if (isBusy && verb === "requeue") return [];
     const places = placesOf(verb, entry, free);
-    return places.length > 0 ? [{ entry, item, units: free, places }] : [];
+    return places.size > 0 ? [{ entry, item, units: free, places }] : [];
   }
 
   async #apply(verb: Verb, targets: readonly Target[], words: string): Promise<void> {
@@ -218,8 +218,14 @@ export class Operator {
     const changes = targets.map((target) => ({
       messageId: target.item.messageId,
       updates: target.entry.recipients
-        .filter(({ index }) => target.places.includes(index))
-        .map((recipient) => updateOf(verb, recipient, { now, words, categorized: target.entry.categorized })),
+        .filter(({ index }) => target.places.has(index))
+        .map((recipient) =>
+          updateOf(verb, recipient, {
+            now,
+            words,
+            categorized: target.units.every(({ laneName }) => laneName !== unresolved),
+          }),
+        ),
     }));
     try {
       await spool.recordAll(changes);
@@ -241,6 +247,8 @@ export class Operator {
         return;
       }
       for (const unit of units) {
+        // Who says "now" knows that the destination is back.
+        if (verb === "retry") book.lanes.get(unit.laneName)?.answered();
         const own = new Set(unit.pending.map(({ index }) => index));
         const rest = recipients.filter(({ index }) => own.has(index));
         if (book.settle(unit, rest, unit.laneName !== unresolved)) teller.track(item.messageId, "finished");
@@ -254,7 +262,7 @@ export class Operator {
       for (const unit of units) {
         const hand = await attempts.take(unit);
         if (!hand) continue;
-        const meant = hand.recipients.filter(({ index }) => places.includes(index));
+        const meant = hand.recipients.filter(({ index }) => places.has(index));
         const settlements = settleExpired(meant, { nextHop: "", reason: "", now: this.#parts.clock.now() }).map(
           ({ recipient, update }) => {
             const outcome = bounceOf(recipient, words);
@@ -270,7 +278,7 @@ export class Operator {
   #tellRemoved({ entry, places }: Target): void {
     const { log, teller } = this.#parts;
     const { messageId, reversePath, receivedAt, sizeOctets, recipients } = entry;
-    const gone = recipients.filter(({ index }) => places.includes(index));
+    const gone = recipients.filter(({ index }) => places.has(index));
     log.warn("queue.removed", {
       message: messageId,
       from: reversePath,
@@ -279,15 +287,15 @@ export class Operator {
       receivedAt: new Date(receivedAt).toISOString(),
       sizeOctets,
     });
-    teller.track(messageId, "discarded", { reason: "removed by the operator", recipients: places.length });
+    teller.track(messageId, "discarded", { reason: "removed by the operator", recipients: places.size });
   }
 }
 
 /** Places of the recipients a change is for, among those of these units. A message that is not resolved yet is changed as a whole. */
-function placesOf(verb: Verb, { recipients, meant }: SelectedEntry, units: readonly Unit[]): number[] {
+function placesOf(verb: Verb, { recipients, meant }: SelectedEntry, units: readonly Unit[]): ReadonlySet<number> {
   const isWhole = verb === "requeue" || ((verb === "hold" || verb === "release") && units[0]?.laneName === unresolved);
   const wanted = new Set(meant);
-  return units
+  const places = units
     .flatMap(({ pending }) => pending.map(({ index }) => index))
     .filter((place) => isWhole || wanted.has(place))
     .filter((place) => {
@@ -296,6 +304,7 @@ function placesOf(verb: Verb, { recipients, meant }: SelectedEntry, units: reado
       if (verb === "release") return recipient.heldBy !== undefined;
       return !(verb === "retry" || verb === "requeue") || recipient.heldBy !== "operator";
     });
+  return new Set(places);
 }
 
 function updateOf(

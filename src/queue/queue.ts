@@ -9,7 +9,7 @@ import type { Clock } from "../platform/clock.ts";
 import { describeThrown } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import type { PageStart } from "../spool/selection.ts";
-import { queuedRecipients } from "../spool/spool.ts";
+import { queuedRecipients, type StoredRecipient } from "../spool/spool.ts";
 import { type AttemptParts, Attempts } from "./attempts.ts";
 import { Book } from "./book.ts";
 import { Teller } from "./consequences.ts";
@@ -150,8 +150,10 @@ export class Queue {
       if (!item || item.units.some(({ state }) => state !== "waiting")) continue;
       const queued = entry.recipients.filter(({ state }) => state === "queued");
       const known = new Map(item.units.flatMap(({ pending }) => pending.map((each) => [each.index, each])));
-      // Read before its last attempt was settled: that one asked for the destination itself.
-      if (queued.some(({ index, attempts }) => known.get(index)?.attempts !== attempts)) continue;
+      const isCurrent = ({ index, attempts, heldBy }: StoredRecipient) =>
+        known.get(index)?.attempts === attempts && known.get(index)?.heldBy === heldBy;
+      // Read before it was tried or changed: what did that asked for the destination itself.
+      if (!queued.every(isCurrent)) continue;
       const categorized = item.units.every(({ laneName }) => laneName !== unresolved);
       const recipients = queued.map((each) => ({ ...each, nextAttemptAt: known.get(each.index)!.nextAttemptAt }));
       this.#book.regroup(item, recipients, categorized);
@@ -202,7 +204,7 @@ export class Queue {
 
   /** Due now, whatever schedule and back-off say; what the operator holds stays so. The faults are those of `list`, here and below. */
   async retry(selection: QueueSelection, options: ChangeOptions = {}): Promise<QueueChange> {
-    return await this.#change("retry", selection, options, (ids) => this.#wakeLanesOf(ids));
+    return await this.#change("retry", selection, options);
   }
 
   /** Until it is released, restarts included; costs neither attempt nor lifetime. */
@@ -282,21 +284,12 @@ export class Queue {
     verb: Verb,
     selection: QueueSelection,
     options: ChangeOptions & { readonly words?: string },
-    done: (ids: readonly string[]) => void = () => {},
   ): Promise<QueueChange> {
     try {
-      const change = await this.#operator.change(verb, selection, options);
-      if (!options.dryRun) done(change.ids);
-      return change;
+      return await this.#operator.change(verb, selection, options);
     } finally {
       this.#pump();
     }
-  }
-
-  /** Who says "now" knows that the destination is back. */
-  #wakeLanesOf(messageIds: readonly string[]): void {
-    for (const id of messageIds)
-      for (const { laneName } of this.#book.items.get(id)?.units ?? []) this.#lanes.get(laneName)?.answered();
   }
 
   #describe(name: string): DestinationView {
@@ -329,6 +322,7 @@ export class Queue {
     this.#follow(
       this.#attempts.run(unit, lane).catch((error: unknown) => {
         this.#log.error("queue.failed", { message: unit.item.messageId, reason: describeThrown(error) });
+        this.#book.putBack(unit, this.#options.schedule.delayMs(1));
       }),
       () => freePlace(this.#clock.now()),
     );

@@ -15,6 +15,8 @@ export interface ResolvingParts extends Omit<AttemptParts, "resolve" | "deliver"
   readonly enqueueResolved: (message: Message) => void;
 }
 
+type Objection = Extract<Categorized, { readonly kind: "refused" | "deferred" }>;
+
 export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<void> {
   const { clock, log, book, cache, teller, recorder, leases } = parts;
 
@@ -58,6 +60,24 @@ export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<
     if (book.settle(unit, [])) teller.track(message.id, "finished");
   }
 
+  /** What cannot be kept now may never be: it waits by the schedule, and does not keep its place until then. */
+  async function putOff(hand: Hand, error: unknown): Promise<void> {
+    const reason = describeThrown(error);
+    const fault = error instanceof Fault ? error.code : undefined;
+    log.error("queue.record-failed", { message: hand.message.id, reason, fault });
+    await object(hand, { kind: "deferred", reply: { code: 451, status: "4.3.0", text: reason }, by: null });
+  }
+
+  async function object(hand: Hand, answer: Objection): Promise<void> {
+    const { unit, recipients } = hand;
+    const { reply, by } = answer;
+    const kind = answer.kind === "refused" ? "failed" : "deferred";
+    const reason = by === null ? "" : `${answer.kind} by ${by}`;
+    const outcomes = recipients.map(({ index }): Outcome => ({ index, kind, nextHop: "", reply, reason }));
+    const facts = { ...parts.attempts().factsOf(unit), categorized: false };
+    await parts.attempts().settle(hand, settleAttempt(recipients, outcomes, facts), { categorized: false });
+  }
+
   async function replace(hand: Hand, changed: Extract<Categorized, { readonly kind: "changed" }>): Promise<void> {
     const { unit, attemptId } = hand;
     const { message, forks, failures } = changed;
@@ -83,7 +103,11 @@ export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<
     if (reports.length > 0) crashPoint("queue.reports.before-commit");
     crashPoint("queue.categorized.before-commit");
     const replacement = { message, forks, updates, reports, nextAttemptAt: now };
-    if (!(await recorder.persist(message.id, (spool) => spool.replace(replacement)))) return;
+    try {
+      await parts.spool.replace(replacement);
+    } catch (error) {
+      return await putOff(hand, error);
+    }
     crashPoint("queue.categorized.committed");
     log.info("message.categorized", {
       message: message.id,
@@ -109,7 +133,6 @@ export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<
 
   return async (hand) => {
     const { unit, message, recipients } = hand;
-    const attempts = parts.attempts();
     const answer = await ask(hand);
     switch (answer.kind) {
       case "unchanged": {
@@ -124,14 +147,8 @@ export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<
       case "changed":
         return await replace(hand, answer);
       case "refused":
-      case "deferred": {
-        const { reply, by } = answer;
-        const kind = answer.kind === "refused" ? "failed" : "deferred";
-        const reason = by === null ? "" : `${answer.kind} by ${by}`;
-        const outcomes = recipients.map(({ index }): Outcome => ({ index, kind, nextHop: "", reply, reason }));
-        const facts = { ...attempts.factsOf(unit), categorized: false };
-        return await attempts.settle(hand, settleAttempt(recipients, outcomes, facts), { categorized: false });
-      }
+      case "deferred":
+        return await object(hand, answer);
       case "discarded":
       case "quarantined":
         return await end(hand, answer.kind, answer.reason, answer.by);

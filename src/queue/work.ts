@@ -77,10 +77,16 @@ export function withPending(entry: QueueEntry, item: Item | undefined): StoredRe
   });
 }
 
-/** When the first of them that the operator does not hold is due; Infinity where he holds them all. */
-export function dueAtOf(pending: readonly Pending[]): number {
+/**
+ * When the first of its recipients that the operator does not hold is due; Infinity where he holds them all. What is not resolved yet is resolved as a whole: one
+ * that is held holds the others.
+ */
+export function dueAtOf({ laneName, pending }: Unit): number {
   let dueAt = Number.POSITIVE_INFINITY;
-  for (const { heldBy, nextAttemptAt } of pending) if (heldBy !== "operator") dueAt = Math.min(dueAt, nextAttemptAt);
+  for (const { heldBy, nextAttemptAt } of pending) {
+    if (heldBy !== "operator") dueAt = Math.min(dueAt, nextAttemptAt);
+    else if (laneName === unresolved) return Number.POSITIVE_INFINITY;
+  }
   return dueAt;
 }
 

@@ -46,7 +46,8 @@ export class BadMail {
   }
 
   /**
-   * Keeps a message as `ID/message.eml` with its envelope, origin and reason in `ID/reason.json`, durably: once this resolves it is in custody.
+   * Keeps a message as `ID/message.eml` with its envelope, origin and reason in `ID/reason.json`, durably: once this resolves it is in custody. One that is there
+   * already stays as it is: a server that was killed before it could say so keeps it once more.
    * @throws the file system's error; then nothing is kept
    */
   async keep(message: Message, reason: BadMailReason): Promise<void> {
@@ -84,12 +85,15 @@ export class BadMail {
       await write(join(aside, messageName));
       await writeDurably(join(aside, recordName), [Buffer.from(record)]);
       crashPoint("badmail.before-rename");
-      await rename(aside, folder).catch((error: unknown) => {
-        const { code } = error as NodeJS.ErrnoException;
-        if (code !== "ENOTEMPTY" && code !== "EEXIST") throw error;
-        throw new Fault("spool.failed", `Cannot keep ${id} in badmail: it is there already`, { cause: error });
-      });
-      left = folder;
+      const isThere = await rename(aside, folder).then(
+        () => false,
+        (error: NodeJS.ErrnoException) => {
+          if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+          return true;
+        },
+      );
+      if (isThere) await rm(aside, { recursive: true, force: true });
+      else left = folder;
       await syncFolder(this.folder);
       crashPoint("badmail.kept");
     } catch (error) {

@@ -18,7 +18,7 @@ export type TakeOctets = (length: number) => Uint8Array;
 export interface Effects {
   messages: number;
   recipients: number;
-  /** Body files no row refers to any more; to be removed once the commit is durable. */
+  /** Body files that a row let go of. Those no other row has are to be removed once the commit is durable. */
   readonly bodyFiles: string[];
 }
 
@@ -27,6 +27,8 @@ export interface Tables {
   count(): SpoolCounts;
   /** Every body file a row refers to. */
   bodyFiles(): Map<string, string>;
+  /** Whether a row refers to a body file. */
+  hasBodyFile(file: string): boolean;
 }
 
 export function createTables(database: DatabaseSync, bodiesFolder: string): Tables {
@@ -46,7 +48,7 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
     "UPDATE recipient SET categorized = 1 WHERE message_key = ? AND categorized = 0",
   );
   const deleteMessage = database.prepare("DELETE FROM message WHERE key = ?");
-  const otherOfFile = database.prepare("SELECT 1 FROM message WHERE body_file = ? LIMIT 1");
+  const messageOfFile = database.prepare("SELECT 1 FROM message WHERE body_file = ? LIMIT 1");
   const selectMessage = database.prepare("SELECT * FROM message WHERE id = ?");
   const selectRecipients = database.prepare("SELECT * FROM recipient WHERE message_key = ? ORDER BY place");
   const selectEntry = database.prepare(
@@ -165,12 +167,11 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
     }
     deleteMessage.run(key);
     effects.messages -= 1;
-    letGo(row.body_file as string | null, effects);
+    letGo(row, effects);
   }
 
-  /** After the row that had it changed or went. */
-  function letGo(file: string | null, effects: Effects): void {
-    if (file !== null && !otherOfFile.get(file)) effects.bodyFiles.push(file);
+  function letGo({ body_file: file }: Row, effects: Effects): void {
+    if (file !== null) effects.bodyFiles.push(String(file));
   }
 
   function recordAll(changes: readonly RecordedChange[], effects: Effects): void {
@@ -207,7 +208,7 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
       key,
     );
     addRecipients(key, message, { nextAttemptAt, delayTold: Number(before.delay_told), categorized: 1 });
-    if (row.body_file !== message.bodyFile) letGo(row.body_file as string | null, effects);
+    if (row.body_file !== message.bodyFile) letGo(row, effects);
     for (const fork of forks) accept(fork, { nextAttemptAt, categorized: 1 }, take, effects);
     for (const report of reports) acceptReport(report, take, effects);
     if (updates.length > 0 || recipients.length === 0) record(message.id, updates, effects);
@@ -276,6 +277,7 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
       const rows = database.prepare("SELECT id, body_file FROM message WHERE body_file IS NOT NULL").all();
       return new Map(rows.map((row) => [String(row.body_file), String(row.id)]));
     },
+    hasBodyFile: (file) => messageOfFile.get(file) !== undefined,
   };
 }
 

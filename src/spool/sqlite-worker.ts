@@ -106,11 +106,12 @@ function createStore(database: DatabaseSync, tables: Tables) {
         at = from + octetsOf(operation);
       }
     }
+    const filesGone = done.bodyFiles.filter((file) => !tables.hasBodyFile(file));
     passCrashPoints(operations, "before-commit");
     commit.run();
     passCrashPoints(operations, "committed");
     counts = { messages: counts.messages + done.messages, recipients: counts.recipients + done.recipients };
-    for (const file of done.bodyFiles) removeBody(file);
+    for (const file of filesGone) removeBody(file);
     return results;
   }
 

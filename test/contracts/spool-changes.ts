@@ -95,6 +95,19 @@ export function spoolChangesContract(backEnd: SpoolBackEnd): void {
       expect((await (await spool.load(fork.id))!.body.octets()).length).toBe(inlineBodyOctetsMax + 1);
     });
 
+    test("replace by another body leaves the former one to the forks that have it", async () => {
+      const writer = spool.createBody();
+      await writer.write(Buffer.alloc(inlineBodyOctetsMax + 1, "x"));
+      const message = createSampleMessage({ body: await writer.finish() });
+      await spool.accept([message], dueAt);
+      const { body } = (await spool.load(message.id))!;
+      const changed = createSampleMessage({ id: message.id, to: ["a@example.test"] });
+      const fork = createSampleMessage({ to: ["c@example.com"], body });
+      await spool.replace({ message: changed, forks: [fork], updates: [], reports: [], nextAttemptAt: dueAt });
+      await afterRestart();
+      expect((await (await spool.load(fork.id))!.body.octets()).length).toBe(inlineBodyOctetsMax + 1);
+    });
+
     test("replace by a message without recipients lets it go, and its forks stay", async () => {
       const message = createSampleMessage();
       const fork = createSampleMessage();

@@ -26,6 +26,36 @@ test("lifeOf of a session's id gives all that happened in it", () => {
   expect(lifeOf(log, "S1").map((line) => line.time)).toEqual(["t1", "t2", "t3", "t6"]);
 });
 
+test("lifeOf goes on in forks, copies in badmail and reports, and in what came of these, to their end", () => {
+  const family = [
+    { time: "a", level: "info", event: "message.accepted", session: "S1", message: "M" },
+    // Logged before what names it: two lines may be written in either order.
+    { time: "b", level: "warn", event: "delivery.failed", message: "F1" },
+    { time: "c", level: "info", event: "message.categorized", message: "M", forks: ["F1", "F2"] },
+    { time: "d", level: "warn", event: "recipient.quarantined", message: "M", kept: "Q" },
+    { time: "e", level: "info", event: "dsn.queued", message: "F1", report: "R" },
+    { time: "f", level: "info", event: "delivery.delivered", message: "F2" },
+    { time: "g", level: "info", event: "message.categorized", message: "R", forks: ["RF"] },
+    { time: "h", level: "info", event: "delivery.delivered", message: "RF" },
+    { time: "i", level: "info", event: "badmail.released", message: "Q" },
+    { time: "j", level: "info", event: "delivery.delivered", message: "other" },
+    { time: "k", level: "info", event: "message.categorized", message: "other", forks: ["another"] },
+  ];
+  const timesOf = (one: string) => lifeOf(family, one).map((line) => line.time);
+  expect(timesOf("M").join("")).toBe("abcdefghi");
+  // A fork's life begins where it was split off; that of its parent's other children is not its own.
+  expect(timesOf("F1").join("")).toBe("bcegh");
+  expect(timesOf("R").join("")).toBe("egh");
+});
+
+test("lifeOf does not end in a circle", () => {
+  const circle = [
+    { event: "message.categorized", message: "A", forks: ["B"] },
+    { event: "message.categorized", message: "B", forks: ["A"] },
+  ];
+  expect(lifeOf(circle, "A")).toHaveLength(2);
+});
+
 test("formatLife shows time, event and facts in columns", () => {
   expect(formatLife(lifeOf(log, "S2"))).toBe("t4  info   session.opened  session=S2");
 });

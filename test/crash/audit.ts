@@ -1,6 +1,7 @@
 /**
  * The life of one message or session, from the log alone: `node test/crash/audit.ts LOG ID`. A message's life begins with the session it came
- * in by, where the log names it. Exit status 1 where the log does not know the id, 2 for wrong usage.
+ * in by, where the log names it, and goes on in the messages that came of it: those that were split from it, copies in badmail, reports to its sender,
+ * and what came of these. Exit status 1 where the log does not know the id, 2 for wrong usage.
  */
 import { readFileSync } from "node:fs";
 import { type LogLine, parseLog } from "../support/site.ts";
@@ -13,13 +14,16 @@ export interface LifeLine {
   readonly facts: string;
 }
 
-/** The lines about `id`, in the order of the log; those of its session too, where a line names one. */
+/** The lines about `id` and what came of it, in the order of the log; those of the session it came in by too, where a line names one. */
 export function lifeOf(log: readonly LogLine[], id: string): LifeLine[] {
-  const own = log.filter((line) => mentions(line, id));
+  const family = familyOf(log, id);
+  const own = log.filter((line) => [...family].some((one) => mentions(line, one)));
   const sessions = new Set(
     own.map((line) => line.session).filter((session) => typeof session === "string" && session !== id),
   );
-  const lines = log.filter((line) => own.includes(line) || (sessions.has(line.session) && !isAboutAnother(line, id)));
+  const lines = log.filter(
+    (line) => own.includes(line) || (sessions.has(line.session) && !isAboutAnother(line, family)),
+  );
   return lines.map((line) => {
     const { time, level, event, ...facts } = line;
     return {
@@ -40,14 +44,40 @@ export function formatLife(life: readonly LifeLine[]): string {
     .join("\n");
 }
 
+/** The id, and those of all messages that came of it. In whatever order the log has them: it is read until nobody new is found. */
+function familyOf(log: readonly LogLine[], id: string): ReadonlySet<string> {
+  const family = new Set([id]);
+  for (let known = 0; known < family.size; ) {
+    known = family.size;
+    for (const line of log)
+      if (typeof line.message === "string" && family.has(line.message))
+        for (const child of childrenIn(line)) family.add(child);
+  }
+  return family;
+}
+
+/** Messages that a line says came of its own. */
+function childrenIn({ event, forks, report, kept }: LogLine): readonly string[] {
+  switch (event) {
+    case "message.categorized":
+      return Array.isArray(forks) ? forks.filter((fork) => typeof fork === "string") : [];
+    case "dsn.queued":
+      return typeof report === "string" ? [report] : [];
+    case "recipient.quarantined":
+      return typeof kept === "string" ? [kept] : [];
+    default:
+      return [];
+  }
+}
+
 /** Whether any fact of the line is the id, alone or in a list. */
 function mentions(line: LogLine, id: string): boolean {
   return Object.values(line).some((value) => value === id || (Array.isArray(value) && value.includes(id)));
 }
 
 /** A session carries several messages; what is said of the others is not part of this life. */
-function isAboutAnother(line: LogLine, id: string): boolean {
-  return typeof line.message === "string" && line.message !== id;
+function isAboutAnother(line: LogLine, family: ReadonlySet<string>): boolean {
+  return typeof line.message === "string" && !family.has(line.message);
 }
 
 if (import.meta.main) {

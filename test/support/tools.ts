@@ -30,6 +30,8 @@ const tools = {
     install: "sasl2-bin",
     unpacked: true,
   },
+  libfaketime: { names: ["/usr/lib/*/faketime/libfaketime.so.1"], install: "libfaketime" },
+  prlimit: { names: ["prlimit"], install: "util-linux" },
   msmtp: { names: ["msmtp"], install: "msmtp" },
   postqueue: { names: ["/usr/sbin/postqueue"], install: "postfix", asRoot: true },
   postconf: { names: ["postconf"], install: "postfix" },

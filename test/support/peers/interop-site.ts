@@ -28,8 +28,9 @@ const listeners = {
   submissions: `role = "submission"\nauth.mechanisms = ["PLAIN", "LOGIN", "SCRAM-SHA-256"]\n[listeners.tls]\nmode = "implicit"\n${tls}`,
   lmtp: 'role = "lmtp"',
   lmtps: `role = "lmtp"\n[listeners.tls]\n${tls}`,
-  trusting: 'trusted.xclient = ["127.0.0.1"]\ntrusted.xforward = ["127.0.0.1"]',
-  proxied: 'trusted.proxy = ["127.0.0.1"]',
+  // What they say of the client is from other networks: nobody in DNS is asked about it.
+  trusting: 'verify = "off"\ntrusted.xclient = ["127.0.0.1"]\ntrusted.xforward = ["127.0.0.1"]',
+  proxied: 'verify = "off"\ntrusted.proxy = ["127.0.0.1"]',
 } as const;
 
 export type InteropListener = keyof typeof listeners;

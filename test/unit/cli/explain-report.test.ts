@@ -26,6 +26,7 @@ const report = (bindings: readonly ExplainedBinding[], changes: Partial<ExplainR
   events: [{ event: "onRcptTo", about: "bob@example.test", bindings, reply: "550 5.7.1 No" }],
   reply: "550 5.7.1 No",
   result: "refused",
+  destinations: [],
   live: true,
   ...changes,
 });
@@ -81,4 +82,28 @@ test("formatExplanation shows every way a binding may fare, with its reason belo
 
 test("formatExplanation says where the bindings are from", () => {
   expect(formatExplanation(report([], { live: false }), "-", out)).toContain("with what the files say");
+});
+
+test("formatExplanation says where a message that is taken would go", () => {
+  const destinations = [
+    { recipient: "bob@example.test", fate: "delivered", hop: "maildir", by: "local domain", words: "folder Junk" },
+    { recipient: "x@far.example", fate: "sent", hop: "smarthost", by: "smarthost", words: "" },
+    { recipient: "no@example.test", fate: "failed", hop: null, by: null, words: "550 5.1.1\nNobody" },
+  ];
+  const text = formatExplanation(
+    report([], { events: [], result: "accepted", reply: "250 OK", destinations }),
+    "-",
+    out,
+  );
+  expect(text.split("\n").slice(1)).toEqual([
+    "",
+    "then",
+    "  recipient         would be   next hop   by            and",
+    "  bob@example.test  delivered  maildir    local domain  folder Junk",
+    "  x@far.example     sent       smarthost  smarthost",
+    "  no@example.test   failed                              550 5.1.1 Nobody",
+    "",
+    "accepted  250 OK  (a rehearsal: nothing was kept or sent)",
+    "",
+  ]);
 });

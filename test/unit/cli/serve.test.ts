@@ -196,6 +196,22 @@ describe("formatBanner", () => {
     );
   });
 
+  test("says where mail goes that is not for a Maildir, and proposes no message that would be refused", () => {
+    const server = {
+      admin: { address: "::1", port: 8025 },
+      listeners: [{ name: "mx", address: "127.0.0.1", port: 25, role: "mx" }],
+    };
+    const bannerOf = (flags: Record<string, string>) =>
+      formatBanner({ loaded: loadConfig({ env: {}, cwd: "/site", flags }), cwd: "/site", server }, plainOutput);
+    expect(bannerOf({})).toContain("other mail   held: no smarthost is configured\n");
+    expect(bannerOf({ "delivery.remote": "mx" })).toContain("other mail   to the mail exchangers of its domain\n");
+    const gateway = bannerOf({ "domains.relay": "example.org", "delivery.local": "lmtp://127.0.0.1:24" });
+    expect(gateway).toContain("for example.test, example.org (listener mx)");
+    expect(gateway).toContain("mailboxes    lmtp://127.0.0.1:24\n");
+    expect(gateway).not.toContain("curl");
+    expect(bannerOf({ "domains.mailboxes": "mailboxes" })).not.toContain("curl");
+  });
+
   test("says how each listener is spoken to, and once why a sink of several events cannot run", () => {
     const usable = loadConfig({ env: {}, cwd: "/site" });
     const [listener] = usable.config.listeners;

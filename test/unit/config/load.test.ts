@@ -100,6 +100,10 @@ describe("loadConfig", () => {
       tls = "required"
       user = "u"
       password_file = "secret"
+      [dns]
+      servers = ["192.0.2.53", "[2001:db8::53]:5353"]
+      trusted = ["[2001:db8::53]:5353"]
+      timeout = "2s"
       [[sinks]]
       module = "./sinks/a.ts"
       event = "onArrival"
@@ -134,6 +138,11 @@ describe("loadConfig", () => {
       ["out", "submission", 2587, undefined, 26_214_400, 300_000],
     ]);
     expect(config.domains.local).toEqual(["example.org", "xn--bcher-kva.example"]);
+    expect(config.dns).toEqual({
+      servers: ["192.0.2.53", "[2001:db8::53]:5353"],
+      trustedServers: ["[2001:db8::53]:5353"],
+      timeoutMs: 2_000,
+    });
     expect(config.delivery).toMatchObject({
       maildir: join(folder, "boxes"),
       smarthost: { host: "relay.example", port: 587, tls: "required", user: "u", passwordFile: join(folder, "secret") },
@@ -242,6 +251,24 @@ describe("loadConfig", () => {
   test.each([
     ["a syntax error has its line and column", 'a = "x"\nport = = 3\n', ["onarrival.toml:2:8:"]],
     ["a key twice is a syntax error", 'data = "a"\ndata = "b"\n', ["onarrival.toml:2:"]],
+    [
+      "a name server that is none, with its place",
+      '[dns]\nservers = ["192.0.2.53", "192.0.2.53:0"]',
+      [
+        'onarrival.toml:2:1: dns.servers: expected a list of addresses such as ["127.0.0.1", "[2001:db8::53]:5353"] ("192.0.2.53:0" is none)',
+      ],
+    ],
+    [
+      "a name that is no name server",
+      '[dns]\ntrusted = ["ns.example.test"]',
+      ["onarrival.toml:2:1: dns.trusted: expected a list of addresses"],
+    ],
+    [
+      "a name server that is believed and never asked",
+      '[dns]\nservers = ["192.0.2.53", "2001:db8::53"]\ntrusted = ["192.0.2.53:53", "[2001:DB8:0::53]:53", "192.0.2.53:5353"]',
+      ["onarrival.toml:3:1: dns.trusted: 192.0.2.53:5353 is not among dns.servers"],
+    ],
+    ["text for a list of name servers", '[dns]\nservers = "192.0.2.53"', ["onarrival.toml:2:1: dns.servers: expected"]],
     ["a value for a table", "log = 3", ["onarrival.toml:1:1: log: expected a table, found 3"]],
     [
       "a table for a list of tables",
@@ -335,6 +362,10 @@ describe("loadConfig", () => {
     const found = problems(toml);
     expect(found).toHaveLength(wanted.length);
     for (const [i, line] of wanted.entries()) expect(found[i]).toContain(line);
+  });
+
+  test("takes any name server that is believed where those of the machine are asked", () => {
+    expect(load('[dns]\ntrusted = ["192.0.2.53"]').config.dns.trustedServers).toEqual(["192.0.2.53"]);
   });
 
   test("takes a wall limit of a minute", () => {

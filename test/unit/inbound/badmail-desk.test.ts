@@ -207,9 +207,10 @@ describe("release", () => {
     begin({ bindings: [createBinding("onArrival", () => (isOdd ? quarantine("odd again") : undefined))] });
     const id = await keep();
     const { ids, skipped } = await desk.release([id], { again: true });
-    expect([ids, skipped]).toEqual([[], [{ id, reason: expect.stringMatching(/it is there already/) }]]);
+    expect([ids, skipped]).toEqual([[], [{ id, reason: expect.stringMatching(/it was quarantined again/) }]]);
     expect(await desk.show(id)).toMatchObject({ reason: "odd", problem: null });
     isOdd = false;
+    expect(here.queued).toEqual([]);
     expect(await desk.release([id], { again: true })).toEqual({ ids: [id], skipped: [] });
     expect([here.queued.map((message) => message.id), await here.badmail.ids()]).toEqual([[id], []]);
   });

@@ -188,6 +188,16 @@ describe("rcptTo", () => {
   });
 });
 
+test("as what a sink takes a recipient goes with him", async () => {
+  const dispatcher = createDispatcher();
+  dispatcher.replaceBindings([createBinding("onRcptTo", ({ accept }: RcptToSubject) => accept("local"))]);
+  const reception = new Reception(createListenerOptions(), createReceptionOptions({ dispatcher }));
+  const session = createSession();
+  await reception.mailFrom(session, mail);
+  await reception.rcptTo(session, rcpt);
+  expect(session.transaction!.envelopeRecipients).toMatchObject([{ options: { accepted: "local" } }]);
+});
+
 describe("rewrite", () => {
   const rewrites = [
     ["a line end in it", { localPart: "a\r\nDATA", domain: "x.example" }],

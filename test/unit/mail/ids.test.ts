@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createId, idPattern } from "../../../src/mail/ids.ts";
+import { createId, deriveId, idPattern } from "../../../src/mail/ids.ts";
 
 describe("createId", () => {
   test("gives ids of the pattern, ten thousand of one moment all different", () => {
@@ -17,6 +17,15 @@ describe("createId", () => {
   test("takes a clock that has fractions of a millisecond", () => {
     expect(createId(1_700_000_000_000.75)).toMatch(idPattern);
   });
+});
+
+test("deriveId gives an id of the same time: one and the same for one text, another for another", () => {
+  const id = createId(1_800_000_000_000);
+  const derived = deriveId(id, "a@example.org");
+  expect(derived).toMatch(idPattern);
+  expect(derived.slice(0, 9)).toBe(id.slice(0, 9));
+  expect(deriveId(id, "a@example.org")).toBe(derived);
+  expect(new Set([id, derived, deriveId(id, "b@example.org"), deriveId(derived, "a@example.org")]).size).toBe(4);
 });
 
 const strangers: readonly [why: string, text: string][] = [

@@ -14,6 +14,7 @@ import {
 } from "../../../src/outbound/hop-targets.ts";
 import { createIsOurselves } from "../../../src/outbound/mx-ourselves.ts";
 import type { Smarthost } from "../../../src/outbound/next-hop.ts";
+import type { Answer } from "../../../src/platform/resolver.ts";
 import { noScripts } from "../../support/categorizing.ts";
 import { createBinding } from "../../support/events.ts";
 import { createFakeClock, type FakeClock } from "../../support/fake-clock.ts";
@@ -164,22 +165,59 @@ describe("HopResolver.resolve, mx", () => {
     });
   });
 
-  test("one family that cannot be looked up does not keep from the other", async () => {
+  const failed: Answer<string> = { kind: "failed", reason: "SERVFAIL" };
+  const none = (authentic: boolean): Answer<string> => ({ kind: "none", nameExists: true, authentic });
+  const found = (authentic: boolean, canonical?: string): Answer<string> => ({
+    kind: "found",
+    values: ["198.51.100.1"],
+    authentic,
+    ...(canonical !== undefined && { canonical }),
+  });
+  /** The only exchanger of a domain, as signed MX records name it. */
+  const targetBy = async (four: Answer<string>, six: Answer<string>) => {
     const hops = new HopResolver({
       events: new Dispatcher({ log: createRecordingLog(), clock: createFakeClock(), scripts: noScripts }),
       settings: () => ({ mxPort: 25, addresses: "any", privateAddresses: false, isOurselves }),
       resolver: {
         mx: async () => ({ kind: "found", values: [{ preference: 5, host: "mx1.test" }], authentic: true }),
-        address: async (_name, family) =>
-          family === 6
-            ? { kind: "failed", reason: "SERVFAIL" }
-            : { kind: "found", values: ["198.51.100.1"], authentic: true },
+        address: async (_name, family) => (family === 4 ? four : six),
       },
     });
     const resolved = await hops.resolve({ kind: "mx", domain: "example.test" }, null);
     expect(said(resolved)).toEqual(["mx1.test:25=198.51.100.1"]);
-    // RFC 7672 §2.2.2: half of the answer is not all of it.
-    expect(targetsOf(resolved)[0]!.authentic).toBe(false);
+    return targetsOf(resolved)[0]!;
+  };
+  test.each<[why: string, four: Answer<string>, six: Answer<string>, authentic: boolean]>([
+    // RFC 7672 §2.1.1: or who spoils one answer would have switched DANE off.
+    ["one look-up fails, and the other is signed", found(true), failed, true],
+    ["one fails, and the other is not signed", found(false), failed, false],
+    ["both are signed, one without addresses", found(true), none(true), true],
+    ["that there is none of one is not signed", found(true), none(false), false],
+  ])("authentic addresses where %s", async (_why, four, six, authentic) => {
+    expect((await targetBy(four, six)).authentic).toBe(authentic);
+  });
+
+  test.each<[why: string, four: Answer<string>, six: Answer<string>, canonicalHost: string | undefined]>([
+    ["of signed aliases", found(true, "mx.behind.test"), none(true), "mx.behind.test"],
+    ["where one look-up failed", found(true, "mx.behind.test"), failed, "mx.behind.test"],
+    ["not where something is not signed", found(true, "mx.behind.test"), none(false), undefined],
+    ["not without an alias", found(true), none(true), undefined],
+  ])("the name behind an exchanger: %s", async (_why, four, six, canonicalHost) => {
+    expect((await targetBy(four, six)).canonicalHost).toBe(canonicalHost);
+  });
+
+  test("the name behind an exchanger counts for nothing where the MX record is not signed", async () => {
+    const hops = new HopResolver({
+      events: new Dispatcher({ log: createRecordingLog(), clock: createFakeClock(), scripts: noScripts }),
+      settings: () => ({ mxPort: 25, addresses: "any", privateAddresses: false, isOurselves }),
+      resolver: {
+        mx: async () => ({ kind: "found", values: [{ preference: 5, host: "mx1.test" }], authentic: false }),
+        address: async () => found(true, "mx.behind.test"),
+      },
+    });
+    const [target] = targetsOf(await hops.resolve({ kind: "mx", domain: "example.test" }, null));
+    expect(target).toMatchObject({ host: "mx1.test", authentic: false });
+    expect(target).not.toHaveProperty("canonicalHost");
   });
 
   test("tells the domain, and that the hosts are its exchangers", async () => {
@@ -268,6 +306,62 @@ describe("HopResolver.resolve, ourselves among the exchangers", () => {
     ],
   ])("%s", async (_why, hosts, expected) => {
     expect(said(await createSite({ mx: mxOf(...hosts), a: ours }).mx("example.test"))).toEqual(expected);
+  });
+
+  const listeningOnIpv6 = createIsOurselves({
+    names: ["mail.ours.test"],
+    listeners: () => [{ address: "2606::25", port: 25 }],
+  });
+  const onIpv6: FakeRecords = {
+    a: { ...a, "nat.test": ["198.51.100.25"] },
+    aaaa: { "six.test": ["2606::25"], "nat.test": ["2606::25"] },
+  };
+  test.each<[why: string, hosts: [number, string][], expected: string[] | string]>([
+    [
+      "one that has no other address",
+      [
+        [5, "mx1.test"],
+        [10, "six.test"],
+        [20, "mx2.test"],
+      ],
+      ["mx1.test:25=198.51.100.1"],
+    ],
+    [
+      "one whose other address is elsewhere",
+      [
+        [10, "nat.test"],
+        [20, "mx2.test"],
+      ],
+      "failed 5.4.6",
+    ],
+  ])("by an address of the kind that is not used: %s", async (_why, hosts, expected) => {
+    const site = createSite({ mx: mxOf(...hosts), ...onIpv6 }, { addresses: "ipv4", isOurselves: listeningOnIpv6 });
+    expect(said(await site.mx("example.test"))).toEqual(expected);
+  });
+
+  test("an address of the kind that is not used cannot be looked up: the host is tried", async () => {
+    const hops = new HopResolver({
+      events: new Dispatcher({ log: createRecordingLog(), clock: createFakeClock(), scripts: noScripts }),
+      settings: () => ({ mxPort: 25, addresses: "ipv4", privateAddresses: false, isOurselves }),
+      resolver: {
+        mx: async () => ({ kind: "found", values: [{ preference: 5, host: "mx1.test" }], authentic: true }),
+        address: async (_name, family) =>
+          family === 6
+            ? { kind: "failed", reason: "SERVFAIL" }
+            : { kind: "found", values: ["198.51.100.1"], authentic: true },
+      },
+    });
+    const resolved = await hops.resolve({ kind: "mx", domain: "example.test" }, null);
+    expect(targetsOf(resolved)).toMatchObject([{ addresses: ["198.51.100.1"], authentic: true }]);
+  });
+
+  test("nobody is looked up who does not stand before our name", async () => {
+    const site = createSite({
+      mx: mxOf([5, "mx1.test"], [10, "mail.ours.test"], [10, "mx2.test"], [20, "mx3.test"]),
+      a,
+    });
+    await site.mx("example.test");
+    expect(site.resolver.asked).toEqual(["mx example.test", "6 mx1.test", "4 mx1.test"]);
   });
 
   test("a domain without MX that is ourselves", async () => {

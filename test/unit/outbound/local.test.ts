@@ -48,7 +48,6 @@ function create(handlers: Handlers, options: Partial<LocalDeliveryOptions> = {})
   return new LocalDelivery({
     events: eventsWith(handlers, { id: "sinks/one" }),
     log,
-    clock: systemClock,
     maildirs: new MaildirStore({ root: join(root, "mail"), clock: systemClock }),
     drop: new DropFolder({
       folder: join(root, "drop"),
@@ -332,6 +331,9 @@ describe("LocalDelivery.deliver: what sinks say", () => {
       ["grace@example.test", "sinks/one"],
       ["ada@example.test", "sinks/one"],
     ]);
+    // Killed before anybody knew of it, it is tried again: the same copy.
+    await deliver(() => quarantine("odd"), message);
+    expect(new Set(kept.map(({ message }) => message.id)).size).toBe(2);
   });
 
   test("what badmail cannot keep is deferred, and not lost", async () => {

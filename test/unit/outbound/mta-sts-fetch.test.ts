@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { type FetchSettings, fetchStsPolicy, policyOctetsMax } from "../../../src/outbound/mta-sts-fetch.ts";
 import { createFakeClock, settle } from "../../support/fake-clock.ts";
 import { createFakeResolver, type FakeRecords } from "../../support/fake-resolver.ts";
@@ -12,6 +12,7 @@ const text = "version: STSv1\nmode: enforce\nmx: mx.example.org\nmax_age: 86400\
 const records: FakeRecords = { a: { "mta-sts.example.org": ["127.0.0.1"] } };
 let server: Server | undefined;
 afterEach(() => {
+  vi.unstubAllEnvs();
   server?.closeAllConnections();
   server?.close();
 });
@@ -77,6 +78,12 @@ describe("fetchStsPolicy", () => {
     ["of an authority nobody trusts", policyHost, leaf],
   ])("a certificate %s is no proof", async (_why, cert, certificateAuthorities) => {
     const { fetching } = await fetchFrom(give(text), { cert, certificateAuthorities });
+    expect(await fetching).toMatchObject({ kind: "failed", result: "sts-webpki-invalid" });
+  });
+
+  test("the environment cannot make any certificate do", async () => {
+    vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
+    const { fetching } = await fetchFrom(give(text), { certificateAuthorities: leaf });
     expect(await fetching).toMatchObject({ kind: "failed", result: "sts-webpki-invalid" });
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { TlsPolicy } from "../../../src/events/subject-outbound.ts";
-import { formatSmarthost, type Smarthost, tlsPolicyOf } from "../../../src/outbound/next-hop.ts";
+import { formatSmarthost, type Smarthost, tlsOverrideOf, tlsPolicyOf } from "../../../src/outbound/next-hop.ts";
 
 describe("formatSmarthost", () => {
   const names: [why: string, smarthost: Smarthost, name: string][] = [
@@ -10,6 +10,19 @@ describe("formatSmarthost", () => {
   ];
   test.each(names)("%s", (_why, smarthost, name) => {
     expect(formatSmarthost(smarthost)).toBe(name);
+  });
+});
+
+describe("tlsOverrideOf", () => {
+  const overrides = [
+    { host: "*.relay.example", policy: "off" },
+    { host: "mx.relay.example", policy: "verified" },
+  ] as const;
+  test.each<[why: string, host: string, policy: TlsPolicy | undefined]>([
+    ["the first that matches", "MX.relay.example", "off"],
+    ["none", "relay.example", undefined],
+  ])("%s", (_why, host, policy) => {
+    expect(tlsOverrideOf(host, overrides)).toBe(policy);
   });
 });
 

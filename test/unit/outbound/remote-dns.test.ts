@@ -1,5 +1,6 @@
 /** The whole way of mail for a domain: DNS, what TLS its hosts have to have, and the hosts themselves. */
 import { afterEach, expect, test } from "vitest";
+import type { EnvelopeOptions } from "../../../src/mail/envelope.ts";
 import { HopResolver } from "../../../src/outbound/hop-targets.ts";
 import type { StsAnswer } from "../../../src/outbound/mta-sts.ts";
 import { createRemote, type Remote } from "../../../src/outbound/remote.ts";
@@ -14,7 +15,12 @@ import { eventsWith, recipientsOf, scripted } from "./smtp-setup.ts";
 let remote: Remote | undefined;
 afterEach(() => remote?.close());
 
-function deliver(mxPort: number, records: FakeRecords, sts: StsAnswer = { kind: "none" }) {
+function deliver(
+  mxPort: number,
+  records: FakeRecords,
+  sts: StsAnswer = { kind: "none" },
+  options: EnvelopeOptions = {},
+) {
   const resolver = createFakeResolver(records, systemClock);
   const recorded: string[] = [];
   remote = createRemote({
@@ -40,7 +46,7 @@ function deliver(mxPort: number, records: FakeRecords, sts: StsAnswer = { kind: 
       },
     }),
   });
-  const message = createSampleMessage({ to: ["grace@example.org"] });
+  const message = createSampleMessage({ to: ["grace@example.org"], options });
   const work = { message, recipients: recipientsOf(message), attemptId: "A1" };
   return remote
     .deliver({ hop: { kind: "mx", domain: "example.org" }, ...work })
@@ -108,4 +114,23 @@ test("MTA-STS: a host that the policy does not name gets nothing, one that it na
   expect(outcome).toMatchObject({ kind: "delivered", nextHop: `localhost:${named.port}` });
   expect(unnamed.connections).toBe(0);
   expect(recorded).toEqual(["mx1.example mta-sts validation-failure", "localhost mta-sts success"]);
+});
+
+const enforced = { kind: "policy", policy: { mode: "enforce", mx: ["localhost"], maxAgeSeconds: 86_400 } } as const;
+
+// A certificate that is good for the host says nothing of whose host it is. RFC 8689 §4.2.1.
+test.each<[why: string, authentic: readonly string[], sts: StsAnswer, outcome: object]>([
+  ["DNS alone names the host", [], { kind: "none" }, { kind: "failed", status: "5.7.30" }],
+  ["signed records name it", ["example.org"], { kind: "none" }, { kind: "delivered" }],
+  ["the domain's policy names it", [], enforced, { kind: "delivered" }],
+])("REQUIRETLS, and %s", async (_why, authentic, sts, outcome) => {
+  const peer = await scripted(
+    (line, state) =>
+      state.secure && line.startsWith("EHLO") ? agree(line, ["REQUIRETLS"]) : withTls(good)(line, state),
+    { host: "127.0.0.3" },
+  );
+  const records: FakeRecords = { mx: { "example.org": [{ preference: 10, host: "localhost" }] }, a, authentic };
+  const { outcome: found } = await deliver(peer.port, records, sts, { requireTls: true });
+  expect(found).toMatchObject(outcome);
+  expect(peer.connections).toBe(found.kind === "delivered" ? 1 : 0);
 });

@@ -28,6 +28,11 @@ describe("SmtpClients.get", () => {
     ["another address", place({ address: "127.0.0.2" }), false],
     ["another policy", place({ tlsPolicy: "verified" }), false],
     ["records", place({ tlsa: { records: [record], domain: null } }), false],
+    [
+      "the name that records stand at",
+      place({ tlsa: { records: [record], domain: null, base: "mx.behind.example" } }),
+      false,
+    ],
     ["a password", place({ smarthost: { ...place().smarthost, user: "ann", password: "secret" } }), false],
   ];
   test.each(rows)("%s", (_why, other, same) => {

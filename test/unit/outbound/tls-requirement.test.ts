@@ -7,7 +7,7 @@ import type { Target } from "../../../src/outbound/hop-targets.ts";
 import type { StsAnswer } from "../../../src/outbound/mta-sts.ts";
 import { type RecordedTls, TlsCounts } from "../../../src/outbound/tls-report.ts";
 import { openTlsRequirements, TlsRequirements, type TlsSettings } from "../../../src/outbound/tls-requirement.ts";
-import type { Answer, TlsaRecord } from "../../../src/platform/resolver.ts";
+import type { Answer, MxRecord, TlsaRecord } from "../../../src/platform/resolver.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
 import { createFakeResolver } from "../../support/fake-resolver.ts";
 import { createRecordingLog } from "../../support/recording-log.ts";
@@ -30,15 +30,21 @@ const target = (facts: Partial<Target> = {}): Target => ({
 });
 const all: TlsSettings = { overrides: [], mtaSts: true, dane: true };
 
-function requirements(policy: StsAnswer, tlsa: Answer<TlsaRecord>, settings: TlsSettings = all) {
+function requirements(
+  policy: StsAnswer,
+  tlsa: Answer<TlsaRecord> | Readonly<Record<string, Answer<TlsaRecord>>>,
+  settings: TlsSettings = all,
+  mx: Answer<MxRecord> = { kind: "none", nameExists: true, authentic: false },
+) {
   const asked: string[] = [];
   const recorded: RecordedTls[] = [];
   const tls = new TlsRequirements({
     settings: () => settings,
     resolver: {
+      mx: async () => mx,
       tlsa: async (name) => {
         asked.push(name);
-        return tlsa;
+        return "kind" in tlsa ? (tlsa as Answer<TlsaRecord>) : tlsa[name]!;
       },
     },
     sts: {
@@ -59,6 +65,7 @@ function requirements(policy: StsAnswer, tlsa: Answer<TlsaRecord>, settings: Tls
 
 const verifiedBySts = { policy: "verified", by: "mta-sts" };
 const byDefault = { policy: "opportunistic", by: "default" };
+const unnamed = { policy: "mta-sts", result: "validation-failure" };
 
 describe("of", () => {
   test.each<[string, StsAnswer, Answer<TlsaRecord>, object]>([
@@ -76,7 +83,19 @@ describe("of", () => {
     ["records without signature", noSts, { ...signed, authentic: false }, byDefault],
     ["MTA-STS", sts("enforce"), none, verifiedBySts],
     ["a policy on trial", sts("testing"), none, { policy: "opportunistic", by: "mta-sts" }],
-    ["a policy on trial that does not fit", sts("testing", "b.example"), none, byDefault],
+    ["a policy on trial that does not fit", sts("testing", "b.example"), none, { ...byDefault, failed: unnamed }],
+    [
+      "a policy that cannot be had: mail goes as without",
+      { kind: "failed", result: "sts-policy-invalid", reason: "" },
+      none,
+      { ...byDefault, failed: { policy: "mta-sts", result: "sts-policy-invalid" } },
+    ],
+    [
+      "DANE goes before that too",
+      { kind: "failed", result: "sts-policy-invalid", reason: "" },
+      signed,
+      { policy: "verified", by: "dane", tlsa: [usable] },
+    ],
     ["a policy taken back", sts("none"), none, byDefault],
   ])("%s", async (_why, policy, tlsa, requirement) => {
     const { tls } = requirements(policy, tlsa);
@@ -86,23 +105,55 @@ describe("of", () => {
   test("records that cannot be looked up: the host is refused", async () => {
     const { tls } = requirements(noSts, { kind: "failed", reason: "SERVFAIL" });
     expect(await tls.of("example.org", [target()], true)).toEqual([
-      { policy: "verified", by: "dane", refused: expect.stringContaining("SERVFAIL") },
+      {
+        policy: "verified",
+        by: "dane",
+        refused: expect.stringContaining("SERVFAIL"),
+        failed: { policy: "dane", result: "dnssec-invalid" },
+      },
     ]);
+  });
+
+  const failed: Answer<TlsaRecord> = { kind: "failed", reason: "SERVFAIL" };
+  const own = { policy: "verified", by: "dane", tlsa: [usable] };
+  type Row = [why: string, behind: Answer<TlsaRecord>, at: Answer<TlsaRecord>, requirement: object, questions: number];
+  // RFC 7672 §2.2.2.
+  test.each<Row>([
+    ["the name behind it goes first", signed, failed, { ...own, tlsaBase: "mx.behind.example" }, 1],
+    ["then its own", none, signed, own, 2],
+    ["records without signature are none", { ...signed, authentic: false }, signed, own, 2],
+    ["neither has any", none, none, byDefault, 2],
+    ["records nobody can use count", unusable, signed, { policy: "required", by: "dane" }, 1],
+    [
+      "a failure is not gone around",
+      failed,
+      signed,
+      {
+        policy: "verified",
+        by: "dane",
+        refused: expect.stringContaining("mx.behind.example"),
+        failed: { policy: "dane", result: "dnssec-invalid" },
+      },
+      1,
+    ],
+  ])("records of an exchanger that is an alias: %s", async (_why, behind, at, requirement, questions) => {
+    const { tls, asked } = requirements(noSts, {
+      "_25._tcp.mx.behind.example": behind,
+      "_25._tcp.mx.example.org": at,
+    });
+    expect(await tls.of("example.org", [target({ canonicalHost: "mx.behind.example" })], true)).toEqual([requirement]);
+    expect(asked.filter((name) => name.startsWith("_25."))).toHaveLength(questions);
   });
 
   test("a host that an enforced policy does not name is refused, the others are not", async () => {
     const { tls, recorded } = requirements(sts("enforce"), none);
     const of = await tls.of("example.org", [target({ host: "b.example" }), target()], true);
-    expect(of).toEqual([{ ...verifiedBySts, refused: expect.stringContaining("b.example") }, verifiedBySts]);
-    expect(recorded).toEqual([
-      { domain: "example.org", policy: "mta-sts", host: "b.example", result: "validation-failure" },
+    expect(of).toEqual([
+      { ...verifiedBySts, refused: expect.stringContaining("b.example"), failed: unnamed },
+      verifiedBySts,
     ]);
-  });
-
-  test("a policy that cannot be had is counted, and mail goes as without", async () => {
-    const { tls, recorded } = requirements({ kind: "failed", result: "sts-policy-invalid", reason: "" }, none);
-    expect(await tls.of("example.org", [target()], true)).toEqual([byDefault]);
-    expect(recorded).toMatchObject([{ result: "sts-policy-invalid" }]);
+    // To ask is not to try: `onarrival route` asks too.
+    expect(recorded).toEqual([]);
   });
 
   test("what is not signed, or configured, is not asked for records", async () => {
@@ -133,6 +184,47 @@ describe("of", () => {
     const { tls, asked } = requirements(sts("enforce"), signed, { ...all, mtaSts: false, dane: false });
     expect(await tls.of("example.org", [target()], true)).toEqual([byDefault]);
     expect(asked).toEqual([]);
+  });
+});
+
+describe("doubtOf", () => {
+  const records = (authentic: boolean, ...hosts: string[]): Answer<MxRecord> => {
+    const [first = "", ...rest] = hosts;
+    const record = (host: string): MxRecord => ({ preference: 10, host });
+    return { kind: "found", values: [record(first), ...rest.map(record)], authentic };
+  };
+  const named = records(false, "mx.example.org");
+  const noAnswer: Answer<MxRecord> = { kind: "failed", reason: "no answer" };
+  const unfetched: StsAnswer = { kind: "failed", result: "sts-policy-fetch-error", reason: "404" };
+  // RFC 8689 §4.2.1.
+  test.each<[string, Answer<MxRecord>, StsAnswer, ("failed" | "deferred")?]>([
+    ["signed records that name it", records(true, "a.example", "mx.example.org"), noSts],
+    ["signed records that name others", records(true, "a.example"), noSts, "failed"],
+    ["records without signature", named, noSts, "failed"],
+    ["signed, that there are none", { kind: "none", nameExists: true, authentic: true }, noSts, "failed"],
+    ["an enforced policy that names it", named, sts("enforce")],
+    ["the same while DNS fails", noAnswer, sts("enforce")],
+    ["an enforced policy that names others", named, sts("enforce", "a.example"), "failed"],
+    ["a policy on trial", named, sts("testing"), "failed"],
+    ["a policy taken back", named, sts("none"), "failed"],
+    ["a policy that cannot be fetched", named, unfetched, "deferred"],
+    ["a policy that cannot be looked up", named, { kind: "none", unheard: "SERVFAIL" }, "deferred"],
+    ["records that cannot be looked up", noAnswer, noSts, "deferred"],
+  ])("%s", async (_why, mx, policy, kind) => {
+    const { tls } = requirements(policy, none, all, mx);
+    const doubt = kind === undefined ? null : { kind, reason: expect.stringContaining("example.org") };
+    expect(await tls.doubtOf("example.org", "mx.example.org")).toEqual(doubt);
+  });
+
+  test("the domain's own host proves the domain itself", async () => {
+    const { tls, asked } = requirements(noSts, none, all, named);
+    expect(await tls.doubtOf("example.org", "example.org")).toBeNull();
+    expect(asked).toEqual([]);
+  });
+
+  test("policies that are turned off say nothing", async () => {
+    const { tls } = requirements(sts("enforce"), none, { ...all, mtaSts: false }, named);
+    expect(await tls.doubtOf("example.org", "mx.example.org")).toMatchObject({ kind: "failed" });
   });
 });
 
@@ -205,7 +297,9 @@ describe("counts", () => {
     );
     const options = { folder, clock, log, resolver, settings: () => all, mayConnect: () => false };
     const tls = await openTlsRequirements(options);
-    expect(await tls.of("example.org", [target()], true)).toEqual([byDefault]);
+    const failed = { policy: "mta-sts", result: "sts-policy-fetch-error" } as const;
+    expect(await tls.of("example.org", [target()], true)).toEqual([{ ...byDefault, failed }]);
+    tls.record({ ...failed, domain: "example.org", host: "mx.example.org" });
     await tls.close();
     expect(log.of("mta-sts.fetch-failed")).toHaveLength(1);
     expect((await openTlsRequirements(options)).report().rows).toMatchObject([

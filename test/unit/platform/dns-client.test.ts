@@ -1,8 +1,8 @@
 /** Questions to name servers of ours on loopback: those that answer badly, late, or not at all. */
 import { afterEach, describe, expect, test } from "vitest";
-import { systemClock } from "../../../src/platform/clock.ts";
+import { type Clock, systemClock } from "../../../src/platform/clock.ts";
 import { DnsClient, type DnsClientOptions } from "../../../src/platform/dns-client.ts";
-import { parseNameServer } from "../../../src/platform/dns-machine.ts";
+import { type NameServer, parseNameServer } from "../../../src/platform/dns-machine.ts";
 import type { QuestionType } from "../../../src/platform/dns-message.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
 import {
@@ -117,17 +117,71 @@ describe("DnsClient.lookUp", () => {
   });
 });
 
+describe("DnsClient.lookUp, servers that are believed and others", () => {
+  /** The first of them is believed, or as many as said. */
+  const mixed = (servers: readonly FakeDnsServer[], { trusted = 1, clock = systemClock }: Mixed = {}) => {
+    const believed = servers.slice(0, trusted).map(({ address }) => address);
+    return { clock, isTrusted: ({ address, port }: NameServer) => believed.includes(`${address}:${port}`) };
+  };
+  interface Mixed {
+    readonly trusted?: number;
+    readonly clock?: Clock;
+  }
+
+  test("its SERVFAIL may mean a wrong signature: nobody who is not believed is asked then", async () => {
+    const servers = [await start(asMisbehaving("SERVFAIL")), await start()] as const;
+    expect(await clientOf(servers, mixed(servers)).ask()).toMatchObject({
+      kind: "failed",
+      reason: `SERVFAIL from ${servers[0].address}`,
+    });
+    expect(servers[1].questions).toEqual([]);
+  });
+
+  test("another that is believed is asked, over those who are not", async () => {
+    const believed = [await start(asMisbehaving("SERVFAIL")), await start()] as const;
+    const other = await start();
+    const options = mixed([...believed, other], { trusted: 2 });
+    expect(await clientOf([believed[0], other, believed[1]], options).ask()).toMatchObject({
+      ...right,
+      authentic: true,
+    });
+    expect(other.questions).toEqual([]);
+  });
+
+  test.each<[how: Misbehaviour]>([["REFUSED"], ["garbage"]])("its %s says nothing of signatures", async (how) => {
+    const servers = [await start(asMisbehaving(how)), await start()];
+    expect(await clientOf(servers, mixed(servers)).ask()).toMatchObject({ ...right, authentic: false });
+  });
+
+  test("SERVFAIL of one who is not believed lets the next be asked", async () => {
+    const servers = [await start(asMisbehaving("SERVFAIL")), await start()];
+    expect(await clientOf(servers, mixed(servers, { trusted: 0 })).ask()).toMatchObject(right);
+  });
+
+  test("it is asked before the others, even if it was silent of late", async () => {
+    const clock = createFakeClock();
+    const [believed, other] = [await start({ silent: ["x.test"] }), await start()];
+    const { ask } = clientOf([other, believed], { timeoutMs: 4_000, ...mixed([believed, other], { clock }) });
+    const answer = ask();
+    await until(() => believed.questions.length === 1);
+    await clock.advance(1_000);
+    expect(await answer).toMatchObject({ ...right, authentic: false });
+    expect(await ask("y.test")).toMatchObject({ kind: "answer", authentic: true });
+    expect(other.questions).toEqual(["A x.test"]);
+  });
+});
+
 describe("DnsClient.lookUp, aliases", () => {
   const cname = { "a.test": "B.test", "b.test": "x.test", "gone.test": "nowhere.test" };
   test("are followed within the answer", async () => {
     const server = await start({ cname });
-    expect(await clientOf([server]).ask("a.test")).toMatchObject(right);
+    expect(await clientOf([server]).ask("a.test")).toMatchObject({ ...right, canonical: "x.test" });
     expect(server.questions).toEqual(["A a.test"]);
   });
 
   test("are followed by us where the server does not", async () => {
     const server = await start({ cname, aliasesAlone: true });
-    expect(await clientOf([server]).ask("a.test")).toMatchObject({ ...right, authentic: true });
+    expect(await clientOf([server]).ask("a.test")).toMatchObject({ ...right, authentic: true, canonical: "x.test" });
     expect(server.questions).toEqual(["A a.test", "A b.test", "A x.test"]);
   });
 

@@ -12,6 +12,9 @@ describe("parseNameServer", () => {
     ["2001:db8::53", { address: "2001:db8::53", port: 53 }],
     ["[2001:db8::53]", { address: "2001:db8::53", port: 53 }],
     ["[2001:db8::53]:65535", { address: "2001:db8::53", port: 65_535 }],
+    ["[2001:DB8:0:0::0:53]:53", { address: "2001:db8::53", port: 53 }],
+    ["0:0:0:0:0:0:0:1", { address: "::1", port: 53 }],
+    ["fe80::1%eth0", { address: "fe80::1%eth0", port: 53 }],
   ])("reads %s", (text, expected) => expect(parseNameServer(text)).toEqual(expected));
 });
 
@@ -35,6 +38,7 @@ describe("MachineNames.servers", () => {
     ],
     ["what is no address", "nameserver ns.example.test\nnameserver 192.0.2.1\n", ["192.0.2.1 53"]],
     ["a zone", "nameserver fe80::1%eth0\n", ["fe80::1%eth0 53"]],
+    ["an address that is written at length", "nameserver 0:0:0:0:0:0:0:1\n", ["::1 53"]],
     [
       "more than three",
       [1, 2, 3, 4].map((n) => `nameserver 192.0.2.${n}`).join("\n"),

@@ -161,6 +161,38 @@ describe("createResolver", () => {
     expect(server.last).toEqual({ edns: true, dnssec: true });
   });
 
+  test.each<[why: string, trustedServers: (port: string) => string[], authentic: boolean]>([
+    ["by default", () => [], false],
+    ["where it is trusted", (port) => [`0.0.0.0:${port}`], true],
+    ["where another port is trusted", () => ["0.0.0.0"], false],
+  ])("the word of a server that is not at loopback is believed: %s", async (_why, trustedServers, authentic) => {
+    const { server } = await startReal();
+    // Leads to this machine, and is no loopback address.
+    const port = server.address.replace(/^.*:/, "");
+    const options = { servers: [`0.0.0.0:${port}`], trustedServers: trustedServers(port) };
+    const resolver = createResolver({ clock: systemClock, ...options });
+    stops.push(() => resolver.close());
+    expect(await resolver.address("signed.test", 4)).toMatchObject({ kind: "found", authentic });
+  });
+
+  test.each<[why: string, name: string, zone: FakeZone, canonical: string | undefined]>([
+    ["an alias that is signed", "www.signed.test", { authentic: true }, "signed.test"],
+    ["an alias in several answers", "www.signed.test", { authentic: true, aliasesAlone: true }, "signed.test"],
+    ["an alias that is not signed", "www.signed.test", {}, undefined],
+    [
+      "an alias to what is not signed",
+      "www.signed.test",
+      { authentic: ["www.signed.test"], aliasesAlone: true },
+      undefined,
+    ],
+    ["no alias", "signed.test", { authentic: true }, undefined],
+  ])("tells the name behind %s", async (_why, name, zone, canonical) => {
+    const { resolver } = await startReal({ cname: { "www.signed.test": "Signed.test" }, ...zone });
+    const answer = await resolver.address(name, 4);
+    expect(answer).toMatchObject({ kind: "found", values: ["192.0.2.3"] });
+    expect(answer.kind === "found" && answer.canonical).toBe(canonical);
+  });
+
   test.each(["1.2.3", "ns.example.test", "192.0.2.53:0", "192.0.2.53:65536", "[192.0.2.53]:53", "[2001:db8::53"])(
     "config.invalid: takes %j for no server",
     async (text) => {

@@ -24,6 +24,19 @@ function bind<Name extends AskName>(event: Name, handler: AskHandler<Name>, opti
 const about = (name: string, say: (subject: CategorizeSubject) => Verdict | void) =>
   bind("onCategorize", (subject) => (subject.forwardPath.localPart === name ? say(subject) : undefined));
 
+test("createCategorizer: who would ask about its arrival is not asked about what was released", async () => {
+  const asked: string[] = [];
+  const { categorize } = createCategorizing({
+    bindings: [
+      bind("onArrival", () => void asked.push("onArrival"), { phase: "queue" }),
+      bind("onPreCategorize", () => void asked.push("onPreCategorize")),
+    ],
+  });
+  await categorize(sample({ notes: { released: 1 } }));
+  await categorize(sample());
+  expect(asked).toEqual(["onPreCategorize", "onArrival", "onPreCategorize"]);
+});
+
 describe("createCategorizer: events of the whole message", () => {
   const events = [
     ["onArrival", { phase: "queue" as const }],
@@ -158,6 +171,23 @@ describe("createCategorizer: events of the whole message", () => {
 
 describe("createCategorizer: onCategorize", () => {
   test.each([
+    ["local", "ann@example.test", "local"],
+    ["relay", "ann@example.test", "relay"],
+    ["nobody", "ann@example.test", undefined],
+  ] as const)("whom no file names is what a sink took him for at RCPT: %s", async (_why, to, accepted) => {
+    const { categorize } = createCategorizing({ mailboxes: "bob", aliases: "list: ann, bob" });
+    const toOptions = [accepted && { accepted }];
+    expect(describeCategorized(await categorize(sample({ to: [to], toOptions })))).toEqual(
+      accepted ? ["unchanged"] : [`${from}: `, "failed ann@example.test: 550 5.1.1 No such mailbox here"],
+    );
+    // It says nothing of those an alias names.
+    expect(describeCategorized(await categorize(sample({ to: ["list@example.test"], toOptions })))).toEqual([
+      `${from}: bob@example.test`,
+      "failed ann@example.test: 550 5.1.1 No such mailbox here",
+    ]);
+  });
+
+  test.each([
     ["proceed", () => proceed, ["unchanged"]],
     [
       "refuse",
@@ -181,6 +211,20 @@ describe("createCategorizer: onCategorize", () => {
         binding,
       ]),
     ).toEqual(why === "quarantine" ? [[false, [{ mailbox: ann }], "why", expect.stringMatching(/^sinks\//)]] : []);
+  });
+
+  test("asked again after a kill, it keeps the same copy apart", async () => {
+    const { categorize, kept } = createCategorizing({
+      bindings: [
+        about("ann", () => quarantine("why")),
+        about("bob", ({ split }) => split()),
+        bind("onPostCategorize", () => quarantine("all of it")),
+      ],
+    });
+    const original = sample({ to: ["ann@example.test", "bob@example.test", "carla@example.test"] });
+    for (let times = 0; times < 2; times++) await categorize(original);
+    const ids = kept.map(({ message }) => message.id);
+    expect([ids.length, new Set(ids).size]).toEqual([6, 3]);
   });
 
   test("a refusal has its binding in the words for operators", async () => {

@@ -11,6 +11,7 @@ import { relayControl } from "../../../src/sinks/relay-control.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
 import { faultOf } from "../../support/fault-of.ts";
 import { createRecordingLog } from "../../support/recording-log.ts";
+import { createSampleMessage } from "../../support/sample-message.ts";
 import { context } from "./subjects.ts";
 
 const root = mkdtempSync(join(tmpdir(), "addresses-"));
@@ -240,6 +241,7 @@ describe("categorizer", () => {
     const said: Resolution[] = [];
     const subject = (resolution: Resolution | null) =>
       ({
+        message: createSampleMessage(),
         forwardPath: parseMailbox("sales@second.test"),
         expandedFrom: [],
         resolution,

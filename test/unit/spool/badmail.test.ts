@@ -53,7 +53,8 @@ describe("keep", () => {
     const message = createSampleMessage();
     await badmail.keep(message, reason);
     const before = readFileSync(join(folder, message.id, "reason.json"));
-    await expect(badmail.keep(message, { ...reason, reason: "again" })).rejects.toThrow();
+    // A server that was killed before it could say that it is kept.
+    await badmail.keep(message, { ...reason, reason: "again" });
     expect(readdirSync(folder)).toEqual([message.id]);
     expect(readFileSync(join(folder, message.id, "reason.json"))).toEqual(before);
   });
