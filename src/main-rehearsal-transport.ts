@@ -102,8 +102,9 @@ export function rehearseRoute(
 
 /** A destination in a line: `bob@example.test would be delivered to maildir by local domain: folder Junk`. */
 export function describeDestination({ recipient, fate, hop, by, words }: Destination): string {
-  const where = hop === null ? "" : ` to ${hop}`;
-  return `${recipient} would be ${fate}${where}${by === null ? "" : ` by ${by}`}${words === "" ? "" : `: ${words}`}`;
+  const end = fate === "failed" ? "would fail" : `would be ${fate}`;
+  const where = hop === null || fate === "held" ? "" : ` to ${hop}`;
+  return `${recipient} ${end}${where}${by === null ? "" : ` by ${by}`}${words === "" ? "" : `: ${words}`}`;
 }
 
 /** Delivery with nothing at its ends. */
@@ -143,7 +144,8 @@ function createDeliverer(parts: Parts) {
           const groups = await router.route(work);
           for (const group of groups) {
             if (!("hop" in group)) continue;
-            const choice = { hop: formatNextHop(group.hop), by: group.by };
+            const { hop, by } = group;
+            const choice = { hop: hop.kind === "hold" ? "hold" : formatNextHop(hop), by };
             for (const { index } of group.recipients) chosen.set(index, choice);
           }
           return groups;

@@ -25,7 +25,7 @@ function formatDestinations({ destinations }: ExplainReport, out: Output): strin
     plain(by ?? ""),
     cut(plain(words)),
   ]);
-  const lines = formatTable(["recipient", "would be", "next hop", "by", "and"], rows, out).trimEnd().split("\n");
+  const lines = formatTable(["recipient", "outcome", "next hop", "by", "and"], rows, out).trimEnd().split("\n");
   return [`${[out.paint("bold", "then"), ...lines.map((line) => `  ${line.trimEnd()}`)].join("\n")}\n`];
 }
 

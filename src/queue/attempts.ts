@@ -2,6 +2,7 @@
  * Attempts, from the message read to the outcome recorded: recipients are resolved before the first one, what is due is given to delivery, and what came of
  * it is persisted with the reports it calls for in one commit. Each attempt is settled once, whatever comes late.
  */
+import { setImmediate } from "node:timers/promises";
 import { createId } from "../mail/ids.ts";
 import type { Message } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -19,6 +20,9 @@ import type { CreateReports } from "./ports.ts";
 import type { Recorder } from "./recorder.ts";
 import type { RetrySchedule } from "./retry-schedule.ts";
 import { type Pending, type Unit, unresolved } from "./work.ts";
+
+/** Outcomes told at one time: a list may have thousands of members, and others are served in between. */
+const toldMax = 500;
 
 export interface AttemptParts {
   readonly spool: Spool;
@@ -87,12 +91,12 @@ export class Attempts {
     return await this.#take(unit, createId(this.#parts.clock.now()), Number.POSITIVE_INFINITY);
   }
 
-  /** Persists how an attempt ended, with its reports; then tells it, and plans what is left. */
+  /** Persists how an attempt ended, with its reports; then tells it, and plans what is left. Gives the reports that are in custody now. */
   async settle(
     hand: Hand,
     made: readonly Settlement[],
     { categorized = true, quiet = false }: { readonly categorized?: boolean; readonly quiet?: boolean } = {},
-  ): Promise<void> {
+  ): Promise<readonly Message[]> {
     const { unit, message, attemptId, recipients } = hand;
     const { teller, book, recorder } = this.#parts;
     const { settlements, reports } = await this.withReports(message, made);
@@ -106,12 +110,18 @@ export class Attempts {
       if (reports.length > 0) crashPoint("queue.reports.before-commit");
       crashPoint("queue.attempt.before-record");
       const updates = changed.map(({ update }) => update);
-      if (!(await recorder.persist(message.id, (spool) => spool.record(message.id, updates, reports)))) return;
+      if (!(await recorder.persist(message.id, (spool) => spool.record(message.id, updates, reports)))) return [];
       crashPoint("queue.attempt.recorded");
     }
-    if (!quiet) for (const settlement of changed) teller.tellOutcome(message.id, attemptId, message, settlement);
+    if (!quiet) {
+      for (const [place, settlement] of changed.entries()) {
+        if (place > 0 && place % toldMax === 0) await setImmediate();
+        teller.tellOutcome(message.id, attemptId, message, settlement);
+      }
+    }
     if (book.settle(unit, restOf(recipients, settlements), categorized)) teller.track(message.id, "finished");
     this.sendReports(message, reports);
+    return reports;
   }
 
   /** The reports that settlements call for. Where they cannot be made, nobody is given up without one: what failed is tried again. */

@@ -1,5 +1,6 @@
 /** The queue in the operator's hands: what it shows, and what can be changed. What an attempt has in hand is left alone, and said to be. */
 import { formatMailbox } from "../mail/mailbox.ts";
+import type { Message } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
 import type { SpoolSelection } from "../spool/selection.ts";
@@ -15,6 +16,8 @@ import { type Item, type Unit, unresolved, withPending } from "./work.ts";
 
 /** Messages changed in one commit: mail that comes in meanwhile waits for no more than that. */
 const chunkMax = 500;
+/** Messages that are failed and reported at one time: the spool keeps them in one commit. */
+const bouncedMax = 50;
 const limitDefault = 1_000;
 
 export interface ChangeOptions {
@@ -142,11 +145,17 @@ export class Operator {
     const ids = new Set<string>();
     let recipients = 0;
     const skipped: { readonly id: string; readonly reason: string }[] = [];
-    for await (const { meant, entries } of this.#pages(selection)) {
+    /** Reports that came of this change are not meant by it. */
+    const reported = new Set<string>();
+    for await (const { meant, entries: found } of this.#pages(selection)) {
+      const entries = found.filter(({ messageId }) => !reported.has(messageId));
       const targets = dryRun
         ? entries.flatMap((entry) => this.#targetOf(verb, entry, skipped))
         : await this.#takeAll(verb, meant, entries, skipped);
-      if (!dryRun && targets.length > 0) await this.#apply(verb, targets, words);
+      if (!dryRun && targets.length > 0) {
+        if (verb === "bounce") await this.#bounce(targets, words, reported);
+        else await this.#apply(verb, targets, words);
+      }
       for (const { entry, places } of targets) {
         ids.add(entry.messageId);
         recipients += places.size;
@@ -211,8 +220,7 @@ export class Operator {
     return places.size > 0 ? [{ entry, item, units: free, places }] : [];
   }
 
-  async #apply(verb: Verb, targets: readonly Target[], words: string): Promise<void> {
-    if (verb === "bounce") return await this.#bounce(targets, words);
+  async #apply(verb: Exclude<Verb, "bounce">, targets: readonly Target[], words: string): Promise<void> {
     const { book, cache, clock, spool, teller } = this.#parts;
     const now = clock.now();
     const changes = targets.map((target) => ({
@@ -256,22 +264,31 @@ export class Operator {
     });
   }
 
-  async #bounce(targets: readonly Target[], words: string): Promise<void> {
-    const { attempts } = this.#parts;
-    for (const { units, places } of targets) {
-      for (const unit of units) {
-        const hand = await attempts.take(unit);
-        if (!hand) continue;
-        const meant = hand.recipients.filter(({ index }) => places.has(index));
-        const settlements = settleExpired(meant, { nextHop: "", reason: "", now: this.#parts.clock.now() }).map(
-          ({ recipient, update }) => {
-            const outcome = bounceOf(recipient, words);
-            return { recipient, outcome, update: { ...update, lastOutcome: outcome.reason } };
-          },
-        );
-        await attempts.settle(hand, settlements, { categorized: unit.laneName !== unresolved });
-      }
+  async #bounce(targets: readonly Target[], words: string, reported: Set<string>): Promise<void> {
+    let next = 0;
+    const goOn = async () => {
+      for (let target = targets[next++]; target; target = targets[next++])
+        for (const { id } of await this.#bounceOne(target, words)) reported.add(id);
+    };
+    await Promise.all(Array.from({ length: Math.min(bouncedMax, targets.length) }, goOn));
+  }
+
+  async #bounceOne({ units, places }: Target, words: string): Promise<readonly Message[]> {
+    const { attempts, clock } = this.#parts;
+    const reports: Message[] = [];
+    for (const unit of units) {
+      const hand = await attempts.take(unit);
+      if (!hand) continue;
+      const meant = hand.recipients.filter(({ index }) => places.has(index));
+      const settlements = settleExpired(meant, { nextHop: "", reason: "", now: clock.now() }).map(
+        ({ recipient, update }) => {
+          const outcome = bounceOf(recipient, words);
+          return { recipient, outcome, update: { ...update, lastOutcome: outcome.reason } };
+        },
+      );
+      reports.push(...(await attempts.settle(hand, settlements, { categorized: unit.laneName !== unresolved })));
     }
+    return reports;
   }
 
   /** Nobody else hears of it: the log has all there is to know. */

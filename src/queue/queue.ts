@@ -30,8 +30,8 @@ import { type Unit, unresolved } from "./work.ts";
 
 /** The queue looks at the clock at least so often: the machine's may be set, forwards or back. */
 const wakeMsMax = 60_000;
-/** Messages read at a time from the spool at the start. */
-const pageMax = 2_000;
+/** Messages read at a time from the spool, at the start and after routes changed: nobody else is served while they are looked at. */
+const pageMax = 500;
 
 export class Queue {
   readonly #options: QueueOptions;

@@ -2,6 +2,7 @@
  * Which reports an attempt calls for, and what they say: what the sender asked for (RFC 3461), in the words of a template, as the sinks at onDsn leave them.
  * Whatever a sink does, a report is made, unless one says that it shall not be.
  */
+import { setImmediate } from "node:timers/promises";
 import type { SubjectOf } from "../events/event.ts";
 import type { DsnSubject } from "../events/subject-transport.ts";
 import { Revocable } from "../events/undo.ts";
@@ -97,6 +98,8 @@ export function createReporter(options: ReporterOptions): CreateReports {
         .filter((settlement) => reportKindOf(settlement) === kind)
         .map((settlement) => reportedOf(kind, settlement, now));
       for (let at = 0; at < recipients.length; at += reportedRecipientsMax) {
+        // Others are served in between.
+        if (at > 0) await setImmediate();
         const made = await report(message, reversePath, kind, recipients.slice(at, at + reportedRecipientsMax));
         if (made) reports.push(made);
       }

@@ -86,20 +86,22 @@ function createStore(database: DatabaseSync, tables: Tables) {
     const take: TakeOctets = (length) => new Uint8Array(octets, (at += length) - length, length);
     const results: Result[] = [];
     const done: Effects = { messages: 0, recipients: 0, bodyFiles: [] };
+    // One that is alone is undone with its transaction.
+    const isAlone = operations.length === 1;
     begin.run();
     for (const operation of operations) {
       const from = at;
       const effects: Effects = { messages: 0, recipients: 0, bodyFiles: [] };
-      savepoint.run();
+      if (!isAlone) savepoint.run();
       try {
         results.push({ value: tables.apply(operation, take, effects) });
-        release.run();
+        if (!isAlone) release.run();
         done.messages += effects.messages;
         done.recipients += effects.recipients;
         done.bodyFiles.push(...effects.bodyFiles);
       } catch (error) {
         // SQLite ends the transaction by itself where it must; then nothing of the batch stands.
-        if (!database.isTransaction || isIoError(error)) throw error;
+        if (!database.isTransaction || isIoError(error) || isAlone) throw error;
         rollbackTo.run();
         release.run();
         results.push({ fault: asData(databaseFault(describeWork(operation.kind), error)) });
@@ -123,7 +125,9 @@ function createStore(database: DatabaseSync, tables: Tables) {
       try {
         return commitAll(batch);
       } catch (error) {
-        const fault = asData(databaseFault("commit to the spool", error));
+        const [only, ...others] = batch.operations;
+        const work = only && others.length === 0 ? describeWork(only.kind) : "commit to the spool";
+        const fault = asData(databaseFault(work, error));
         if (isIoError(error)) giveUp(fault);
         try {
           if (!broken && database.isTransaction) rollback.run();

@@ -32,9 +32,9 @@ describeWith(["dovecot"], "Dovecot", () => {
     await dovecot?.remove();
   });
 
-  const ways = ["tcp", "socket"] as const;
+  const ways = ["TCP", "a socket"] as const;
   function serverOf(way: (typeof ways)[number]): Extract<NextHop, { kind: "lmtp" }>["server"] {
-    return way === "tcp" ? { host: "127.0.0.1", port: dovecot.port } : { socket: dovecot.socket };
+    return way === "TCP" ? { host: "127.0.0.1", port: dovecot.port } : { socket: dovecot.socket };
   }
   function deliver(way: (typeof ways)[number], to: readonly string[], data?: Buffer) {
     const message = createSampleMessage({ to, from: "sender@example.org", ...(data && { data }) });
@@ -42,9 +42,11 @@ describeWith(["dovecot"], "Dovecot", () => {
     return lmtp.deliver({ server: serverOf(way), message, recipients, attemptId: "A1" });
   }
 
-  describe.each(ways)("by %s", (way) => {
+  describe.each(ways)("takes from OnArrival by LMTP over %s", (way) => {
+    const place = way.replace(" ", "-");
+
     test("every message as it was, under the fields of its final delivery", async () => {
-      const samples = [...sampleMails(`dovecot-${way}`), largeSample(`dovecot-${way}`)];
+      const samples = [...sampleMails(`dovecot-${place}`), largeSample(`dovecot-${place}`)];
       for (const sample of samples) {
         expect(await deliver(way, ["samples@dovecot.test"], sample.octets)).toMatchObject([{ kind: "delivered" }]);
         const received = dovecot
@@ -58,7 +60,7 @@ describeWith(["dovecot"], "Dovecot", () => {
       }
     });
 
-    test("each recipient has an answer of his own", async () => {
+    test("mail for four, of whom it refuses two and defers one: each has an answer of his own", async () => {
       const to = ["grace", "nobody", "full", "later"].map((user) => `${user}@dovecot.test`);
       const before = dovecot.mail("grace@dovecot.test").length;
       const outcomes = await deliver(way, to);
@@ -74,7 +76,7 @@ describeWith(["dovecot"], "Dovecot", () => {
       expect(dovecot.mail("grace@dovecot.test")).toHaveLength(before + 1);
     });
 
-    test("an international address needs SMTPUTF8, which it does not offer: 5.6.7, and the others are served", async () => {
+    test("no international address, as it does not offer SMTPUTF8: 5.6.7, and the others are served", async () => {
       expect(await deliver(way, ["jörg@dovecot.test", "grace@dovecot.test"])).toMatchObject([
         { index: 0, kind: "failed", status: "5.6.7" },
         { index: 1, kind: "delivered" },

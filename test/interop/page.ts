@@ -31,6 +31,15 @@ const suites: readonly { readonly file: string; readonly title: string; readonly
 - Its reports name the envelope id as it came over the wire, in xtext.`,
   },
   {
+    file: "dovecot.slow.ts",
+    title: "Dovecot",
+    text: `Takes from OnArrival over LMTP, by TCP and by a socket, a private instance with users and quotas of its own. What it does its own way:
+
+- It answers each recipient after the end of data, and offers no SMTPUTF8: what cannot be said without it goes back to its sender with 5.6.7.
+- A mailbox that is full refuses for good, with 552 5.2.2, unless \`quota_full_tempfail\` is set; then 452 4.2.2, and OnArrival tries again.
+- It keeps mail with line ends of its own system.`,
+  },
+  {
     file: "swaks.slow.ts",
     title: "swaks",
     text: "Sends to OnArrival.",
@@ -108,9 +117,12 @@ function listeningRunner(): Record<string, unknown> {
   const each = (rows: readonly Readonly<Record<string, unknown>>[]) => (template: string) => {
     for (const row of rows) test(template.replace(/\$(\w+)/g, (_all, key: string) => String(row[key])));
   };
+  const describeEach = (rows: readonly string[]) => (template: string, body: (row: string) => void) => {
+    for (const row of rows) describe(template.replace("%s", row), () => body(row));
+  };
   const nothing = () => {};
   return {
-    describe: Object.assign(describe, { skip: describe }),
+    describe: Object.assign(describe, { skip: describe, each: describeEach }),
     test: Object.assign(test, { each }),
     ...{ beforeAll: nothing, afterAll: nothing, beforeEach: nothing, afterEach: nothing, expect: nothing },
   };

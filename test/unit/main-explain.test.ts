@@ -2,18 +2,23 @@
 import { describe, expect, test } from "vitest";
 import type { ExplainRequest } from "../../src/admin/explain-view.ts";
 import type { Binding } from "../../src/events/binding.ts";
-import { compareBindings } from "../../src/events/binding.ts";
+import { orderBindings } from "../../src/events/binding.ts";
 import { type BindingHealth, freshHealth } from "../../src/events/health.ts";
 import { parseRule } from "../../src/events/rule.ts";
 import type { HeloSubject, RcptToSubject, ReplySubject } from "../../src/events/subject.ts";
+import type { LocalDeliverySubject, RouteSubject } from "../../src/events/subject-transport.ts";
 import { discard, proceed, refuse, settle } from "../../src/events/verdict.ts";
 import { parseMailbox } from "../../src/mail/mailbox.ts";
 import type { Message } from "../../src/mail/message.ts";
 import { explainMail } from "../../src/main-explain.ts";
 import type { Stage } from "../../src/main-rehearsal.ts";
+import { localDelivery } from "../../src/outbound/local.ts";
+import { Router } from "../../src/outbound/router.ts";
+import { categorizer } from "../../src/sinks/categorizer.ts";
 import { serverBindings } from "../../src/sinks/load-sinks.ts";
 import { loopGuard } from "../../src/sinks/loop-guard.ts";
 import { relayControl } from "../../src/sinks/relay-control.ts";
+import { createCategorizing } from "../support/categorizing.ts";
 import { createBinding } from "../support/events.ts";
 import { createFakeClock } from "../support/fake-clock.ts";
 import { listenerOptions } from "../support/listener-options.ts";
@@ -26,10 +31,10 @@ function createStage(bindings: readonly Binding[], options: Partial<Stage> = {})
     { sink: relayControl(domains), events: ["onRcptTo"] },
     { sink: loopGuard(), events: ["onArrival"] },
   ]);
-  const all = [...bindings, ...own].sort(compareBindings);
+  const lists = orderBindings([...bindings, ...own]);
   return {
     live: false,
-    bindingsOf: (event) => all.filter((binding) => binding.event === event),
+    bindingsOf: (list) => lists[list] ?? [],
     healthOf: () => freshHealth,
     scripts: { run: () => Promise.reject(new Error("no script is bound")) },
     listeners: [listenerOptions({ name: "mx" })],
@@ -37,6 +42,25 @@ function createStage(bindings: readonly Binding[], options: Partial<Stage> = {})
     clock: createFakeClock(),
     ...options,
   };
+}
+
+/** A stage that knows the way of mail beyond its arrival. */
+function createWholeStage(bindings: readonly Binding[], options: Partial<Stage> = {}): Stage {
+  const { book, clock, events } = createCategorizing({ aliases: "team: ann, zoe@far.example\n" });
+  const table = {
+    localDomains: new Set(["example.test"]),
+    routes: [],
+    local: { kind: "maildir" },
+    smarthost: true,
+    remote: "mx",
+  } as const;
+  const router = new Router({ events, table });
+  const own = serverBindings([
+    { sink: categorizer(book), events: ["onCategorize"] },
+    { sink: router.sink(), events: ["onRoute"] },
+    { sink: localDelivery, events: ["onLocalDelivery"] },
+  ]);
+  return createStage([...bindings, ...own], { own: { router, book }, clock, ...options });
 }
 
 const request = (changes: Partial<ExplainRequest> = {}): ExplainRequest => ({
@@ -206,5 +230,103 @@ describe("explainMail", () => {
     await expect(explainMail(createStage([]), request({ session }))).rejects.toThrow(
       'There is no listener "nowhere": expected mx',
     );
+  });
+
+  test("goes on through the queue's events, each with what it is about, to where the mail would end", async () => {
+    const report = await explainMail(
+      createWholeStage([
+        createBinding("onArrival", () => proceed, { id: "late", name: "late", phase: "queue" }),
+        createBinding("onArrival", () => proceed, {
+          id: "never",
+          name: "never",
+          phase: "queue",
+          rule: parseRule("SUBJECT = x*"),
+        }),
+        createBinding("onPreCategorize", () => settle, { id: "pre", name: "pre", priority: 1 }),
+        createBinding("onPreCategorize", () => proceed, { id: "behind", name: "behind", priority: 2 }),
+        createBinding("onPostCategorize", () => proceed, { id: "post", name: "post" }),
+        createBinding(
+          "onRoute",
+          ({ domain, to }: RouteSubject) => (domain === "far.example" ? to("hold") : undefined),
+          {
+            id: "way",
+            name: "way",
+            priority: 1,
+          },
+        ),
+        createBinding("onLocalDelivery", ({ fileInto }: LocalDeliverySubject) => fileInto("Junk"), {
+          id: "file",
+          name: "file",
+          enabled: false,
+        }),
+      ]),
+      request({ to: ["team@example.test"] }),
+    );
+    const asked = report.events
+      .slice(report.events.findIndex(({ event }) => event === "onArrival"))
+      .map(({ event, about, bindings }) => [
+        `${event} ${about}`.trim(),
+        ...bindings.map(({ name, outcome }) => `${name} ${outcome}`),
+      ]);
+    expect(asked).toEqual([
+      ["onArrival", "loop-guard asked"],
+      ["onArrival/queue", "late asked", "never rule"],
+      ["onPreCategorize", "pre asked", "behind settled"],
+      ["onCategorize team@example.test", "categorizer asked"],
+      ["onCategorize ann@example.test", "categorizer asked"],
+      ["onCategorize zoe@far.example", "categorizer asked"],
+      ["onPostCategorize ann@example.test", "post asked"],
+      ["onPostCategorize zoe@far.example", "post asked"],
+      ["onRoute example.test", "way asked", "router asked"],
+      ["onLocalDelivery ann@example.test", "file disabled", "local-delivery asked"],
+      ["onRoute far.example", "way asked", "router asked"],
+    ]);
+    expect(report.destinations).toEqual([
+      { recipient: "ann@example.test", fate: "delivered", hop: "maildir", by: "local domain", words: "" },
+      { recipient: "zoe@far.example", fate: "held", hop: "hold", by: "way", words: "held by a route" },
+    ]);
+  });
+
+  test("names who decided behind the reply, and asks nobody behind him", async () => {
+    const never = () => {
+      throw new Error("must not be asked");
+    };
+    const report = await explainMail(
+      createWholeStage([
+        createBinding("onPreCategorize", () => refuse("Not you"), { id: "no", name: "no", priority: 1 }),
+        createBinding("onPreCategorize", never, { id: "behind", name: "behind", priority: 2 }),
+        createBinding("onPostCategorize", never, { id: "post", name: "post" }),
+      ]),
+      request(),
+    );
+    expect(report.result).toBe("accepted");
+    expect(outcomes(report, "onPreCategorize")).toEqual([["", "no asked", "behind decided no"]]);
+    expect(report.events.at(-1)!.event).toBe("onPreCategorize");
+    expect(report.destinations).toMatchObject([{ fate: "failed", by: "no", words: "550 5.7.1 Not you" }]);
+  });
+
+  test("has nothing to tell of a message that was not taken", async () => {
+    const report = await explainMail(createWholeStage([]), request({ to: ["x@elsewhere.example"] }));
+    expect(report).toMatchObject({ result: "refused", destinations: [] });
+  });
+
+  test("shows a binding behind the reply that is suspended in the running server as that", async () => {
+    const report = await explainMail(
+      createWholeStage([createBinding("onPostCategorize", () => proceed, { id: "a", name: "a" })], {
+        healthOf: (id) => (id === "a" ? { ...freshHealth, breaker: "open" } : freshHealth),
+      }),
+      request(),
+    );
+    expect(outcomes(report, "onPostCategorize")).toEqual([["bob@example.test", "a suspended"]]);
+    expect(report.destinations).toMatchObject([{ recipient: "bob@example.test", fate: "deferred", by: "a" }]);
+  });
+
+  test("gives sinks behind the reply the message with its text", async () => {
+    const seen: string[] = [];
+    const look = async ({ message }: { readonly message: Message }) => {
+      seen.push((await message.body.octets()).toString());
+    };
+    await explainMail(createWholeStage([createBinding("onPreCategorize", look, { id: "look" })]), request());
+    expect(seen).toEqual([".one\r\n"]);
   });
 });

@@ -98,7 +98,7 @@ test("formatExplanation says where a message that is taken would go", () => {
   expect(text.split("\n").slice(1)).toEqual([
     "",
     "then",
-    "  recipient         would be   next hop   by            and",
+    "  recipient         outcome    next hop   by            and",
     "  bob@example.test  delivered  maildir    local domain  folder Junk",
     "  x@far.example     sent       smarthost  smarthost",
     "  no@example.test   failed                              550 5.1.1 Nobody",

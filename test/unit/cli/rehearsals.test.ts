@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ExplainReport } from "../../../src/admin/explain-view.ts";
+import { route } from "../../../src/cli/route.ts";
+import type { CommandContext } from "../../../src/cli/terminal.ts";
 import { type RunningCommand, runCommand, startCommand } from "../../support/command.ts";
 import { freePorts } from "../../support/free-ports.ts";
 
@@ -73,6 +75,20 @@ describe("onarrival session", () => {
     expect(lines.at(-2)).toMatch(/^S: 221 /);
   });
 
+  test("goes on with a message that was taken, and says where it would go", async () => {
+    const stdin = "MAIL FROM:<ann@example.org>\nRCPT TO:<bob@example.test>\nDATA\n\nhello\n.\nQUIT\n";
+    const { out } = await runCommand(["session", "--helo", "client.example.org"], { cwd, stdin });
+    const lines = out.split("\n");
+    const told = lines.slice(lines.findIndex((line) => line.startsWith("S: 250 2.0.0 queued as ")) + 1);
+    expect(told.slice(0, told.indexOf("C: QUIT"))).toEqual([
+      "   ↳ onCategorize server/categorizer#onCategorize: resolve as local",
+      "   ↳ onPostCategorize server/dkim-sign#onPostCategorize: proceed",
+      "   ↳ onRoute server/router#onRoute: route to maildir",
+      "   ↳ onLocalDelivery server/local-delivery#onLocalDelivery: proceed",
+      "   bob@example.test would be delivered to maildir by local domain",
+    ]);
+  });
+
   test("masks what a client logs in with, and prints objects with --json", async () => {
     const stdin = "AUTH PLAIN AGFubgBzZWNyZXQ=\nQUIT\n";
     const { out } = await runCommand(["session", "--tls", "--json"], { cwd, stdin });
@@ -118,10 +134,35 @@ describe("onarrival explain", () => {
     ]);
   });
 
+  test("tells where the mail would go", async () => {
+    const { out } = await runCommand(["explain", "hello.eml", "--offline"], { cwd });
+    expect(out).toMatch(/^ {2}bob@example\.test +delivered +maildir +local domain$/m);
+  });
+
   test("says which file is not there", async () => {
     const { status, err } = await runCommand(["explain", "nothing.eml", "--offline"], { cwd });
     expect(status).toBe(2);
     expect(err).toContain("Cannot read nothing.eml");
+  });
+});
+
+describe("onarrival route", () => {
+  const written: string[] = [];
+  const output = { write: (text: string) => void written.push(text), paint: (_style: string, text: string) => text };
+  const context = { terminal: { out: output, err: output, columns: 80 }, env: {}, cwd } as unknown as CommandContext;
+
+  test("needs no server with offline, and asks one without it", async () => {
+    await expect(route(["bob@example.test"], {}, context)).rejects.toThrow("--offline routes by what the files say");
+    expect(await route(["bob@example.test"], { offline: true }, context)).toBe(0);
+    expect(written.join("").split("\n")).toEqual([
+      "bob@example.test",
+      "├─ resolve as local  by local domain",
+      "└─ maildir  by local domain  destination local",
+      "",
+    ]);
+    // Without a smarthost what is somebody else's is held.
+    expect(await route(["x@elsewhere.example"], { offline: true, json: true }, context)).toBe(1);
+    expect(JSON.parse(written.at(-1)!)).toMatchObject({ error: "held: no smarthost is configured" });
   });
 });
 

@@ -80,6 +80,16 @@ describe("Queue: changes by the operator", () => {
     expect((await spool.find(one.id))!.recipients.map(({ state }) => state)).toEqual(["failed", "queued"]);
   });
 
+  test("bounce leaves the reports that come of it, however many messages there are", async () => {
+    const { queue, take, spool, clock } = setUpQueue({ answers: [deferred], options: { laneOf: () => "one" } });
+    await queue.start();
+    await queue.shape("one", { suspendedUntilMs: Number.POSITIVE_INFINITY });
+    for (let place = 0; place < 501; place++) await take({ receivedAt: clock.now() - 501 + place });
+    expect(await queue.bounce({})).toMatchObject({ messages: 501, recipients: 501 });
+    const left = await spool.list();
+    expect([left.length, new Set(left.map(({ reversePath }) => reversePath))]).toEqual([501, new Set(["<>"])]);
+  });
+
   test("remove tells nobody but the log, which has the envelope", async () => {
     const { queue, attempts, first, spool, log, other } = await setUpWaiting();
     await queue.remove({ ids: [other.id] });
