@@ -33,11 +33,11 @@ export interface ControlParts extends LiveView {
 export function createControlRoutes(parts: ControlParts): readonly Hono[] {
   const { bindings, tracer, explain, queue, spool, transport, own, entrances, events, lifetimeMs, clock } = parts;
   const { router, book } = own;
-  const { targetsOf, delivery } = transport;
+  const { targetsOf, delivery, askAnew } = transport;
   return [
     createBindingApi(bindings),
     createLiveApi({ tracer, explain }),
-    createQueueApi(createQueueControl({ queue, spool, laneOf: delivery.laneOf, lifetimeMs, clock })),
+    createQueueApi(createQueueControl({ queue, spool, laneOf: delivery.laneOf, lifetimeMs, askAnew, clock })),
     createBadMailApi(entrances.desk),
     createSubmitApi(entrances.submit),
     createRouteApi({

@@ -14,10 +14,19 @@ export interface QueueControlParts {
   readonly spool: Pick<Spool, "load">;
   readonly laneOf: (recipient: QueueItem["recipients"][number]) => string;
   readonly lifetimeMs: () => number;
+  /** Before a retry: hosts that were down are asked again. */
+  readonly askAnew: () => void;
   readonly clock: Clock;
 }
 
-export function createQueueControl({ queue, spool, laneOf, lifetimeMs, clock }: QueueControlParts): QueueControl {
+export function createQueueControl({
+  queue,
+  spool,
+  laneOf,
+  lifetimeMs,
+  askAnew,
+  clock,
+}: QueueControlParts): QueueControl {
   const viewOf = (item: QueueItem): QueueItemView => ({
     id: item.messageId,
     from: item.reversePath,
@@ -52,7 +61,11 @@ export function createQueueControl({ queue, spool, laneOf, lifetimeMs, clock }: 
       const message = await spool.load(id);
       return message && (part === "header" ? [message.header.octets] : message.chunks());
     },
-    change: (verb, selection, options) => queue[verb](selection, options),
+    change(verb, selection, options) {
+      // Who says "now" knows that the host is back.
+      if (verb === "retry" && !options.dryRun) askAnew();
+      return queue[verb](selection, options);
+    },
     destinations: () => queue.destinations().map(destinationOf),
     async shape(name, { suspend, ...change }) {
       const untilMs = suspend

@@ -50,6 +50,8 @@ export interface Transport {
   readonly categorize: Categorize;
   readonly createReports: CreateReports;
   readonly quarantine: Quarantine;
+  /** Every next hop is asked again, also one that was down a moment ago. */
+  readonly askAnew: () => void;
   /** How TLS with next hops went. RFC 8460. */
   readonly tlsReport: () => TlsReport;
   /** For `onarrival route`. */
@@ -138,6 +140,7 @@ export async function createTransport(parts: TransportParts): Promise<Transport>
     }),
     quarantine,
     targetsOf: (hop) => targetsOf(hop, { hops, tls, smarthost, overrides: present.delivery.tls }),
+    askAnew: () => remote.askAnew(),
     tlsReport: () => tls.report(),
     async prepare(next) {
       const [settings, requests] = [await remoteSettingsOf(next), await httpSettingsOf(next)];

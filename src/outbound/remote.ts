@@ -54,6 +54,8 @@ export interface Remote {
   deliver(work: RemoteWork): Promise<Outcome[]>;
   /** Other settings from now on. Where they differ, connections end when they are done. */
   reconfigure(settings: RemoteSettings): void;
+  /** Every host is asked again, also one that was down a moment ago; connections end when they are done. */
+  askAnew(): void;
   /** Ends every connection; attempts under way are deferred. */
   close(): void;
 }
@@ -201,6 +203,9 @@ export function createRemote({ settings: first, hops, tls, search, limits, ...op
     reconfigure(changed) {
       if (JSON.stringify(changed) !== JSON.stringify(settings)) clients.retire();
       settings = changed;
+    },
+    askAnew() {
+      clients.retire();
     },
     close() {
       closed = true;

@@ -113,11 +113,9 @@ export class Attempts {
       if (!(await recorder.persist(message.id, (spool) => spool.record(message.id, updates, reports)))) return [];
       crashPoint("queue.attempt.recorded");
     }
-    if (!quiet) {
-      for (const [place, settlement] of changed.entries()) {
-        if (place > 0 && place % toldMax === 0) await setImmediate();
-        teller.tellOutcome(message.id, attemptId, message, settlement);
-      }
+    for (let place = 0; place < changed.length && !quiet; place++) {
+      if (place > 0 && place % toldMax === 0) await setImmediate();
+      teller.tellOutcome(message.id, attemptId, message, changed[place]!);
     }
     if (book.settle(unit, restOf(recipients, settlements), categorized)) teller.track(message.id, "finished");
     this.sendReports(message, reports);

@@ -91,6 +91,8 @@ export function createReporter(options: ReporterOptions): CreateReports {
     logUntold(message, settlements, log);
     // Never about a report, nor about anything else that is not to be answered. RFC 5321 §4.5.5.
     if (reversePath === null) return [];
+    // Most mail arrives, and nobody asked to be told.
+    if (settlements.every((settlement) => reportKindOf(settlement) === undefined)) return [];
     const now = clock.now();
     const reports: Message[] = [];
     for (const kind of reportKinds) {

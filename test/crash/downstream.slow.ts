@@ -72,8 +72,7 @@ async function recover(markers: readonly string[]): Promise<void> {
   const peer = await RecordingPeer.start(port);
   try {
     const arrived = () => markers.every((marker) => peer.delivered.some((one) => one.marker === marker));
-    // An address that was down is not asked again for some seconds, whoever wants it.
-    for (const end = performance.now() + 30_000; !arrived() && performance.now() < end; await sleep(1_000))
+    for (const end = performance.now() + 30_000; !arrived() && performance.now() < end; await sleep(500))
       expect((await site.cli(["queue", "retry", "--all"])).status).toBeLessThan(2);
     expect(arrived()).toBe(true);
     await site.drained();

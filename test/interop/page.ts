@@ -33,7 +33,8 @@ const suites: readonly { readonly file: string; readonly title: string; readonly
   {
     file: "dovecot.slow.ts",
     title: "Dovecot",
-    text: `Takes from OnArrival over LMTP, by TCP and by a socket, a private instance with users and quotas of its own. What it does its own way:
+    text: `Takes from OnArrival over LMTP, by TCP and by a socket, a private instance with users and quotas of its own; of OnArrival it is the LMTP client alone that it
+talks to here. What it does its own way:
 
 - It answers each recipient after the end of data, and offers no SMTPUTF8: what cannot be said without it goes back to its sender with 5.6.7.
 - A mailbox that is full refuses for good, with 552 5.2.2, unless \`quota_full_tempfail\` is set; then 452 4.2.2, and OnArrival tries again.
