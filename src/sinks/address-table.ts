@@ -6,6 +6,7 @@ import type { Resolution } from "../events/subject-transport.ts";
 import { type AliasEntry, type AliasMember, type AliasTarget, mailboxKey } from "../mail/alias-file.ts";
 import { localPartOctetsMax, type Mailbox, sameMailbox } from "../mail/mailbox.ts";
 import type { MailboxFile } from "../mail/mailbox-file.ts";
+import { expansionDepthMax } from "../queue/categorize-recipients.ts";
 
 /** Whose mail is taken, as it stands now. */
 export interface AddressDomains {
@@ -36,6 +37,7 @@ const roles: ReadonlySet<string> = new Set(["postmaster", "abuse"]);
 const ownerPrefix = "owner-";
 
 const local: Resolution = { kind: "local" };
+const noMailbox = "No such mailbox here";
 
 /** Where an address was found, before its members are looked at. */
 type Place =
@@ -75,13 +77,28 @@ export class AddressTable {
     }
   }
 
-  /** Why mail for an address of a local domain is not taken, in words for its sender; null where it is. */
+  /**
+   * Why mail for an address of a local domain is not taken, in words for its sender; null where it is. Followed as far as one address stands for one other, as it
+   * will be when recipients are resolved: who learns only then that nobody is there is sent a report. Of a list no member is looked at.
+   */
   refusal(mailbox: Mailbox, domains: AddressDomains): string | null {
-    const place = this.#find(mailbox, domains);
-    if (place.kind === "unknown") return "No such mailbox here";
-    if (place.kind === "alias" && place.entry.target.kind === "fail")
-      return place.entry.target.reason || "No such mailbox here";
-    return null;
+    const passed: Mailbox[] = [];
+    for (let at = mailbox; ; ) {
+      const { resolution } = this.resolve(at, domains);
+      if (resolution.kind === "unknown") return resolution.reason ?? noMailbox;
+      if (resolution.kind !== "expand") return null;
+      const [next, ...others] = resolution.to;
+      // Who names himself stays what he is.
+      if (!next || others.length > 0 || sameMailbox(next, at)) return null;
+      if (passed.length === expansionDepthMax) return noMailbox;
+      passed.push(at);
+      const back = passed.findIndex((one) => sameMailbox(one, next));
+      if (back >= 0) {
+        const stays = (one: Mailbox) => this.#withoutAliases(one, domains).resolution.kind === "local";
+        return passed.slice(back).some(stays) ? null : noMailbox;
+      }
+      at = next;
+    }
   }
 
   /** Whose mailbox gets the mail of an address: `ann+news` is for `ann`, unless it has a mailbox of its own. */

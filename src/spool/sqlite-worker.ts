@@ -1,6 +1,6 @@
 /**
  * The thread that holds the spool's database. It takes batches: all operations of a batch become one transaction, and are answered after COMMIT
- * returned, which is after the sync of the write-ahead log. A failed operation undoes itself alone; a failed commit fails them all.
+ * returned, which is after the sync of the write-ahead log. A failed operation is undone alone; a failed commit fails them all.
  */
 import { readdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -81,27 +81,33 @@ function createStore(database: DatabaseSync, tables: Tables) {
     send({ kind: "broken", fault });
   }
 
-  function commitAll({ operations, octets }: Batch): Result[] {
+  /**
+   * Does them all in one transaction. `apart`: one that fails undoes itself alone; that costs each of them something, so it is for the second try. Without it a
+   * failure undoes them all, and undefined is given.
+   */
+  function commitAll({ operations, octets }: Batch, { apart }: { readonly apart: boolean }): Result[] | undefined {
     let at = 0;
     const take: TakeOctets = (length) => new Uint8Array(octets, (at += length) - length, length);
     const results: Result[] = [];
     const done: Effects = { messages: 0, recipients: 0, bodyFiles: [] };
-    // One that is alone is undone with its transaction.
-    const isAlone = operations.length === 1;
     begin.run();
     for (const operation of operations) {
       const from = at;
       const effects: Effects = { messages: 0, recipients: 0, bodyFiles: [] };
-      if (!isAlone) savepoint.run();
+      if (apart) savepoint.run();
       try {
         results.push({ value: tables.apply(operation, take, effects) });
-        if (!isAlone) release.run();
+        if (apart) release.run();
         done.messages += effects.messages;
         done.recipients += effects.recipients;
         done.bodyFiles.push(...effects.bodyFiles);
       } catch (error) {
         // SQLite ends the transaction by itself where it must; then nothing of the batch stands.
-        if (!database.isTransaction || isIoError(error) || isAlone) throw error;
+        if (!database.isTransaction || isIoError(error)) throw error;
+        if (!apart) {
+          rollback.run();
+          return undefined;
+        }
         rollbackTo.run();
         release.run();
         results.push({ fault: asData(databaseFault(describeWork(operation.kind), error)) });
@@ -123,11 +129,9 @@ function createStore(database: DatabaseSync, tables: Tables) {
       walOctets += batch.octets.byteLength + walOctetsPerOperation * batch.operations.length;
       if (broken) return failAll(batch, broken);
       try {
-        return commitAll(batch);
+        return commitAll(batch, { apart: false }) ?? commitAll(batch, { apart: true })!;
       } catch (error) {
-        const [only, ...others] = batch.operations;
-        const work = only && others.length === 0 ? describeWork(only.kind) : "commit to the spool";
-        const fault = asData(databaseFault(work, error));
+        const fault = asData(databaseFault("commit to the spool", error));
         if (isIoError(error)) giveUp(fault);
         try {
           if (!broken && database.isTransaction) rollback.run();

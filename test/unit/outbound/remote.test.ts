@@ -133,6 +133,17 @@ describe("Remote.deliver: hosts and addresses", () => {
     for (let i = 0; i < 3; i++) expect((await remote.deliver(workFor()))[0]!.kind).toBe("delivered");
     expect(down.connections).toBe(1);
   });
+
+  test("a host that was down is asked again at once where somebody says so", async () => {
+    const down = await scripted((line) => (line === "" ? "421 4.3.2 busy" : agree(line)));
+    const { remote } = createSite({ targets: [target("mx1.example", down.port)] });
+    await remote.deliver(workFor());
+    await remote.deliver(workFor());
+    expect(down.connections).toBe(1);
+    remote.askAnew();
+    await remote.deliver(workFor());
+    expect(down.connections).toBe(2);
+  });
 });
 
 describe("Remote.deliver: bounds", () => {

@@ -284,3 +284,57 @@ describe("relayControl with an address book", () => {
     },
   );
 });
+
+describe("AddressBook.refusal follows what leads to one address", () => {
+  const chain = (prefix: string, links: number, end: string) =>
+    Array.from({ length: links }, (_, at) => `${prefix}${at}: ${at === links - 1 ? end : `${prefix}${at + 1}`}\n`).join(
+      "",
+    );
+  const { open } = createSite({
+    aliases: `@old.test: @example.test
+one: nobody
+two: one
+words: left
+left: :fail: has left
+both: nobody, left
+away: x@far.example
+list: :include:none
+self: self
+a: b
+b: a
+c: d
+d: ann@second.test
+ann@second.test: c
+in: a
+${chain("deep", 10, "ann")}${chain("over", 11, "ann")}`,
+    mailboxes: "ann@example.test\nann@second.test\n",
+    more: { none: "# nobody yet\n" },
+    local: ["example.test", "second.test", "old.test"],
+  });
+  const followed = open();
+  const none = "No such mailbox here";
+  test.each([
+    ["a domain for a domain, somebody", "ann@old.test", null],
+    ["a domain for a domain, nobody", "zoe@old.test", none],
+    ["a name for nobody", "one@example.test", none],
+    ["a name for a name for nobody", "two@example.test", none],
+    ["a domain, a name, nobody", "one@old.test", none],
+    ["the words of who is refused at last", "words@example.test", "has left"],
+    ["several are not looked at", "both@example.test", null],
+    ["somebody else's", "away@example.test", null],
+    ["a list without members", "list@example.test", "The list has no members"],
+    ["one that names itself stays", "self@example.test", null],
+    ["a circle of nobody", "a@example.test", none],
+    ["one that leads into it", "in@example.test", none],
+    ["a circle with a mailbox in it", "c@second.test", null],
+    ["as many steps as are followed later", "deep0@example.test", null],
+    ["one more", "over0@example.test", none],
+  ])("%s: %s", (_why, address, expected) => {
+    expect(followed.refusal(parseMailbox(address))).toBe(expected);
+  });
+
+  test("in a file of aliases alone every local part is somebody", () => {
+    const loose = createSite({ aliases: "@old.test: @example.test", local: ["example.test", "old.test"] }).open();
+    expect(loose.refusal(parseMailbox("zoe@old.test"))).toBeNull();
+  });
+});
