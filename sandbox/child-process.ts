@@ -6,7 +6,7 @@ import { type ChildProcess as NodeProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import type { Duplex } from "node:stream";
+import { Duplex } from "node:stream";
 import { type Frame, FrameDecoder, FrameError } from "./frame.ts";
 import { plainLine } from "./plain-line.ts";
 import type { FromChild } from "./protocol.ts";
@@ -53,7 +53,11 @@ export class ChildProcess {
       stdio: ["ignore", "ignore", "pipe", "pipe"],
       windowsHide: true,
     });
-    this.#channel = this.#process.stdio[3] as Duplex;
+    // Where no descriptor is left there are no streams, which the types do not know; the error that says so comes all the same.
+    const stdio = this.#process.stdio as NodeProcess["stdio"] | undefined;
+    this.#channel = stdio
+      ? (stdio[3] as Duplex)
+      : new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
     const decoder = new FrameDecoder({ headOctetsMax, octetsMax });
     this.#channel.on("data", (chunk: Buffer) => {
       if (this.#killed || this.#ended) return;

@@ -273,11 +273,12 @@ async function start(
     explainMail(
       {
         live: true,
-        bindingsOf: (event) => dispatcher.bindingsOf(event),
+        bindingsOf: (list) => dispatcher.bindingsOf(list),
         healthOf: (id) => dispatcher.healthOf(id),
         scripts: createScriptRunner({ sandbox, limits, log: silentLog }),
         listeners: read.options,
         postmasterDomain: postmasterDomain(),
+        own,
         clock,
       },
       request,

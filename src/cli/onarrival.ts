@@ -230,9 +230,11 @@ export function createProgram(context: CommandContext, done: Done): Command {
   settings(
     addVerb(program, "route <address...>", "where mail for an address would go, and why; nothing is sent", [
       ["onarrival route sales@example.test", "through aliases and routes to hosts and their addresses"],
+      ["onarrival route sales@example.test --offline", "by what the files say, without a server or DNS"],
     ]),
   )
     .option("--from <address>", "as if it came from there; <> is the null reverse-path")
+    .option("--offline", "read the files instead of asking the server")
     .option("--json", "one JSON object a line")
     .action(async (addresses: string[], flags) =>
       done(await (await import("./route.ts")).route(addresses, flags, context)),

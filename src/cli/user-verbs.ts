@@ -18,6 +18,15 @@ export function addUserVerbs(user: Command, { settings, addVerb, context, done }
     .option("--address <address>", "an address to send from, or *@domain; repeatable", collect)
     .option("--rate <rate>", "recipients in a time, such as 100/1h (default: auth.rate)")
     .action(async (name: string, flags) => done(await (await verbs()).addUser(name, flags, context)));
+  settings(
+    addVerb(user, "set <name>", "give a user other addresses, or another rate", [
+      ["onarrival user set ann --address ann@example.org --address '*@lists.example.org'", "these and no others"],
+      ["onarrival user set ann --rate none", "auth.rate again"],
+    ]),
+  )
+    .option("--address <address>", "in the place of all he had: an address, or *@domain; repeatable; or none", collect)
+    .option("--rate <rate>", "recipients in a time, such as 100/1h, or none: as auth.rate says")
+    .action(async (name: string, flags) => done(await (await verbs()).setUser(name, flags, context)));
   passwordFlag(settings(addVerb(user, "passwd <name>", "give a user another password"))).action(
     async (name: string, flags) => done(await (await verbs()).setUserPassword(name, flags, context)),
   );

@@ -1,6 +1,7 @@
 /** `onarrival user …`: who may log in to submission listeners. Works on the file of users, whether the server runs or not; a running one reads it again by itself. */
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
+import type { Config } from "../config/schema.ts";
 import { Fault } from "../platform/fault.ts";
 import { hashPassword, PasswordChecks } from "../platform/password.ts";
 import { formatDuration, type Rate } from "../platform/value.ts";
@@ -24,10 +25,18 @@ interface PasswordFlags extends SettingsFlags {
   readonly passwordStdin?: boolean;
 }
 
+interface UserFlags extends SettingsFlags {
+  readonly address?: readonly string[];
+  readonly rate?: string;
+}
+
+/** In the place of addresses or a rate: what there is without them. */
+const none = "none";
+
 /** @throws {Fault} `user.invalid`, `user.exists`, `users.unreadable`; {UsageError} */
 export async function addUser(
   name: string,
-  flags: PasswordFlags & { readonly address?: readonly string[]; readonly rate?: string },
+  flags: PasswordFlags & UserFlags,
   context: CommandContext,
   source: PasswordSource = processPasswords,
 ): Promise<ExitStatus> {
@@ -46,8 +55,7 @@ export async function addUser(
   });
   const { out, err } = context.terminal;
   out.write(`${checkedName} may log in.\n`);
-  if (addresses.length === 0 && !checkedName.includes("@") && config.auth.senderMustMatch)
-    err.write(`He has no address to send from yet: his name is none, and --address gave none.\n`);
+  warnWithoutAddress({ name: checkedName, addresses }, config, context);
   if (!config.listeners.some(({ role }) => role === "submission"))
     err.write("No listener has the role submission yet, so there is nowhere to log in; docs/submission.md has one.\n");
   return exitStatus.done;
@@ -65,6 +73,28 @@ export async function setUserPassword(
   const password = await hashPassword(await readNewPassword(flags.passwordStdin === true, source));
   await changeUser(file, name, (user) => ({ ...user, password }));
   context.terminal.out.write(`${plain(name)} has another password.\n`);
+  return exitStatus.done;
+}
+
+/**
+ * Other addresses, in the place of all he had, or another rate; `none` takes back what was given. What is not said stays.
+ * @throws {Fault} `user.unknown`, `user.invalid`, `users.unreadable`; {UsageError}
+ */
+export async function setUser(name: string, flags: UserFlags, context: CommandContext): Promise<ExitStatus> {
+  const { config } = loadSettings(flags, context);
+  if (flags.address === undefined && flags.rate === undefined)
+    throw new UsageError("Cannot change a user: neither --address nor --rate says what of him");
+  const isNone = flags.address?.length === 1 && flags.address[0] === none;
+  const addresses = isNone ? [] : flags.address?.map(checkUserAddress);
+  const rate = flags.rate === none ? null : flags.rate === undefined ? undefined : checkUserRate(flags.rate);
+  const user = await changeUser(config.auth.users, name, (before) => ({
+    ...before,
+    ...(addresses !== undefined && { addresses }),
+    ...(rate !== undefined && { rate }),
+  }));
+  const shown = `addresses ${shownAddresses(user)}, rate ${shownRate(user, config)}`;
+  context.terminal.out.write(`${plain(user.name)}: ${shown}.\n`);
+  warnWithoutAddress(user, config, context);
   return exitStatus.done;
 }
 
@@ -103,11 +133,11 @@ export async function listUsers(
       out.write(`${JSON.stringify({ name, addresses, enabled, rate: rate && formatRate(rate) })}\n`);
   } else if (users.length === 0) err.write("There are no users: onarrival user add NAME\n");
   else {
-    const rows = users.map(({ name, addresses, enabled, rate }) => [
-      plain(name),
-      enabled ? "yes" : "no",
-      rate ? formatRate(rate) : config.auth.rate ? `${formatRate(config.auth.rate)} (auth.rate)` : "-",
-      plain(addresses.join(" ")) || "-",
+    const rows = users.map((user) => [
+      plain(user.name),
+      user.enabled ? "yes" : "no",
+      shownRate(user, config),
+      shownAddresses(user),
     ]);
     out.write(formatTable(["NAME", "ENABLED", "RATE", "ADDRESSES"], rows, out));
   }
@@ -135,11 +165,16 @@ export async function checkUser(
   return exitStatus.failed;
 }
 
-async function changeUser(file: string, name: string, change: (user: User) => User): Promise<void> {
+/** The user as he is now. */
+async function changeUser(file: string, name: string, change: (user: User) => User): Promise<User> {
+  let changed: User | undefined;
   await changeUsers(file, (users) => {
     const user = knownUser(users, name);
-    return new Map([...users].map(([key, one]) => [key, one === user ? change(one) : one]));
+    const next = change(user);
+    changed = next;
+    return new Map([...users].map(([key, one]) => [key, one === user ? next : one]));
   });
+  return changed!;
 }
 
 function knownUser(users: Users, name: string): User {
@@ -150,6 +185,23 @@ function knownUser(users: Users, name: string): User {
 
 function refuseKnown(users: Users, name: string): void {
   if (users.has(userKey(name))) throw new Fault("user.exists", `There is a user ${JSON.stringify(name)} already`);
+}
+
+function warnWithoutAddress(
+  { name, addresses }: Pick<User, "name" | "addresses">,
+  { auth }: Pick<Config, "auth">,
+  { terminal }: CommandContext,
+): void {
+  if (addresses.length === 0 && !name.includes("@") && auth.senderMustMatch)
+    terminal.err.write("He has no address to send from yet: his name is none, and --address gave none.\n");
+}
+
+function shownAddresses({ addresses }: User): string {
+  return plain(addresses.join(" ")) || "-";
+}
+
+function shownRate({ rate }: User, { auth }: Pick<Config, "auth">): string {
+  return rate ? formatRate(rate) : auth.rate ? `${formatRate(auth.rate)} (auth.rate)` : "-";
 }
 
 function formatRate({ times, withinMs }: Rate): string {

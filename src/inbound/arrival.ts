@@ -12,6 +12,7 @@ import type { ListenerOptions } from "./listener.ts";
 import type { MailDataReceiver, ReceivedMail } from "./mail-data.ts";
 import { answerAll, type EndOfData, EndOfDataDecision } from "./recipient-answers.ts";
 import type { InboundSession, InboundTransaction } from "./session.ts";
+import { withDateAndId } from "./submitted-mail.ts";
 import { withReceived } from "./trace-fields.ts";
 import { shouldVerify, type Verifier, withResults } from "./verify.ts";
 
@@ -109,14 +110,18 @@ export class Arrival {
     { protocol, auth }: { readonly protocol: string; readonly auth: AuthFacts | undefined },
   ): Message {
     const at = this.#options.clock.now();
+    const { id } = transaction;
     const { hostname } = this.#listener;
-    const traced = withReceived(received.header, {
+    // RFC 6409 §8; mail of other servers stays as it came.
+    const isSubmitted = session.role === "submission";
+    const whole = isSubmitted ? withDateAndId(received.header, { id, hostname, at }) : received.header;
+    const traced = withReceived(whole, {
       helo: session.helo,
       host: session.host,
       ip: session.ip,
       by: hostname,
       protocol,
-      id: transaction.id,
+      id,
       recipients: transaction.recipients,
       at,
     });
@@ -125,7 +130,7 @@ export class Arrival {
     const options = parameters.size > 0 ? envelopeOptionsOf(transaction.options) : undefined;
     const asked = options !== undefined && Object.keys(options).length > 0;
     return new Message({
-      id: transaction.id,
+      id,
       receivedAt: at,
       origin: auth ? { ...session.origin, auth } : session.origin,
       envelope: asked ? { reversePath, recipients, options } : { reversePath, recipients },

@@ -1,4 +1,4 @@
-/** What we write into mail that is handed in without SMTP: the fields it lacks, and where it came in. RFC 6409 §8, RFC 5321 §4.4. */
+/** What we write into mail of our own users and programs: the fields it lacks, and, where it is handed in without SMTP, where it came in. RFC 6409 §8, RFC 5321 §4.4. */
 import { formatDate } from "../mail/date.ts";
 import type { Header } from "../mail/header.ts";
 import { formatMailbox } from "../mail/mailbox.ts";
@@ -20,9 +20,18 @@ export function completeHeader(header: Header, facts: SubmittedFacts): Header {
   let complete = header;
   if (!header.has("From") && envelope.reversePath !== null)
     complete = complete.add("From", formatMailbox(envelope.reversePath));
+  return withDateAndId(complete, { id, hostname, at }).prepend("Received", receivedValue(facts));
+}
+
+/** The header with Date and Message-ID where it has none. RFC 6409 §8.2, §8.3. */
+export function withDateAndId(
+  header: Header,
+  { id, hostname, at }: Pick<SubmittedFacts, "id" | "hostname" | "at">,
+): Header {
+  let complete = header;
   if (!header.has("Date")) complete = complete.add("Date", formatDate(at));
   if (!header.has("Message-ID")) complete = complete.add("Message-ID", `<${id}@${hostname}>`);
-  return complete.prepend("Received", receivedValue(facts));
+  return complete;
 }
 
 /** There is no client to name, and no protocol it came with: the clauses for them are left out. The user is not told the world. */

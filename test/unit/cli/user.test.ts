@@ -4,7 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { UsageError } from "../../../src/cli/failure.ts";
-import { addUser, checkUser, enableUser, listUsers, removeUser, setUserPassword } from "../../../src/cli/user.ts";
+import {
+  addUser,
+  checkUser,
+  enableUser,
+  listUsers,
+  removeUser,
+  setUser,
+  setUserPassword,
+} from "../../../src/cli/user.ts";
 import { type PasswordSource, readNewPassword, readPassword } from "../../../src/cli/user-password.ts";
 import { parseUsers } from "../../../src/sinks/users-document.ts";
 import { recordTerminal } from "../../support/terminal.ts";
@@ -139,6 +147,46 @@ describe("onarrival user", () => {
     expect([...users().keys()]).toEqual(["bob"]);
   });
 
+  test("set changes what was said and nothing else", async () => {
+    await add("Ann", { address: ["ann@example.org"], rate: "100/1h" });
+    await add("bob");
+    const before = users();
+    const terminal = context();
+    expect(await setUser("ann", { address: ["a@example.org", "*@Lists.example.org"] }, terminal)).toBe(0);
+    expect(terminal.outText()).toBe("Ann: addresses a@example.org *@lists.example.org, rate 100/1h.\n");
+    expect(users().get("ann")).toEqual({
+      ...before.get("ann"),
+      addresses: ["a@example.org", "*@lists.example.org"],
+    });
+    await setUser("ann", { rate: "5/1m" }, context());
+    expect(users().get("ann")).toMatchObject({
+      addresses: ["a@example.org", "*@lists.example.org"],
+      rate: { times: 5, withinMs: 60_000 },
+    });
+    expect(users().get("bob")).toEqual(before.get("bob"));
+  });
+
+  test("set takes back by none what was given, and says where a user is left without an address", async () => {
+    await add("ann", { address: ["ann@example.org"], rate: "100/1h" });
+    const terminal = context();
+    await setUser("ann", { address: ["none"], rate: "none", set: ["auth.rate=5/1m"] }, terminal);
+    expect(terminal.outText()).toBe("ann: addresses -, rate 5/1m (auth.rate).\n");
+    expect(terminal.errText()).toMatch(/no address to send from/);
+    expect(users().get("ann")).toMatchObject({ addresses: [], rate: null });
+  });
+
+  test.each([
+    ["nothing", {}, { message: expect.stringMatching(/neither --address nor --rate/) }],
+    ["an address that is none", { address: ["x"] }, { code: "user.invalid" }],
+    ["none beside an address", { address: ["none", "ann@example.org"] }, { code: "user.invalid" }],
+    ["a rate that is none", { address: ["a@example.org"], rate: "x" }, { code: "user.invalid" }],
+  ])("set refuses %s, and nothing changes", async (_why, flags, fails) => {
+    await add("ann", { address: ["ann@example.org"] });
+    const before = readFileSync(file, "utf8");
+    await expect(setUser("ann", flags, context())).rejects.toMatchObject(fails);
+    expect(readFileSync(file, "utf8")).toBe(before);
+  });
+
   test("list shows users and never their hashes", async () => {
     const empty = context();
     expect(await listUsers({}, empty)).toBe(0);
@@ -159,6 +207,7 @@ describe("onarrival user", () => {
 
   test.each([
     ["passwd", () => setUserPassword("eve", {}, context(), typed(strong, strong))],
+    ["set", () => setUser("eve", { rate: "none" }, context())],
     ["disable", () => enableUser("eve", false, {}, context())],
     ["remove", () => removeUser("eve", {}, context())],
     ["check", () => checkUser("eve", { passwordStdin: true }, context(), piped(strong))],
