@@ -2,7 +2,7 @@
 import type { DestinationChange, DestinationView } from "../admin/queue-control.ts";
 import { formatDuration, rate } from "../platform/value.ts";
 import { reachServer } from "./bindings-change.ts";
-import { readDuration } from "./duration.ts";
+import { formatSpan, readDuration } from "./duration.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { UsageError } from "./failure.ts";
 import { columnsOf } from "./queue.ts";
@@ -112,9 +112,20 @@ function limitsOf({ connectionsMax, rate: limit, shapedBy }: DestinationView): s
   return shapedBy === "operator" ? `${words} (set)` : words;
 }
 
-function stateOf({ suspendedUntil, backOffUntil }: DestinationView, nowMs: number, out: Output): string {
+function stateOf(destination: DestinationView, nowMs: number, out: Output): string {
+  const { suspendedUntil, backOffUntil } = destination;
   if (suspendedUntil === "resumed") return out.paint("red", "suspended");
-  if (suspendedUntil !== null) return out.paint("red", `suspended, goes on ${formatDistance(suspendedUntil, nowMs)}`);
-  if (backOffUntil !== null) return out.paint("yellow", `down, tried ${formatDistance(backOffUntil, nowMs)}`);
+  if (suspendedUntil !== null) {
+    // A second that has begun counts: `--for 2h` is answered with 2h.
+    const leftMs = Math.max(1_000, Math.ceil((Date.parse(suspendedUntil) - nowMs) / 1_000) * 1_000);
+    return out.paint("red", `suspended for ${formatSpan(leftMs)} more`);
+  }
+  if (backOffUntil !== null) return out.paint("yellow", `down, ${nextTry(destination, backOffUntil, nowMs)}`);
   return "";
+}
+
+function nextTry({ due, running }: DestinationView, backOffUntil: string, nowMs: number): string {
+  if (Date.parse(backOffUntil) - nowMs >= 1_000) return `tried again ${formatDistance(backOffUntil, nowMs)}`;
+  if (running > 0) return "being tried";
+  return due > 0 ? "about to be tried" : "tried again with the next message that is due";
 }

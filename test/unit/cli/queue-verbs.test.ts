@@ -201,8 +201,19 @@ describe("listings", () => {
 
   test.each([
     ["until it is resumed", { suspendedUntil: "resumed" }, "suspended"],
-    ["for a while", { suspendedUntil: "2026-11-02T11:40:00Z" }, "suspended, goes on in 2h"],
-    ["by itself", { backOffUntil: "2026-11-02T09:41:00Z" }, "down, tried in 1m"],
+    ["for a while", { suspendedUntil: "2026-11-02T11:40:00Z" }, "suspended for 2h more"],
+    ["for what is left of it", { suspendedUntil: "2026-11-02T11:39:59.001Z" }, "suspended for 2h more"],
+    ["until a moment ago", { suspendedUntil: "2026-11-02T09:39:59Z" }, "suspended for 1s more"],
+    ["by itself", { backOffUntil: "2026-11-02T09:41:00Z" }, "down, tried again in 1m"],
+    ["for a second", { backOffUntil: "2026-11-02T09:40:01Z", running: 0 }, "down, tried again in 1s"],
+    ["for less", { backOffUntil: "2026-11-02T09:40:00.999Z", running: 0 }, "down, about to be tried"],
+    ["no more, and something is due", { backOffUntil: "2026-11-02T09:39:59Z", running: 0 }, "down, about to be tried"],
+    ["no more, and is tried", { backOffUntil: "2026-11-02T09:39:59Z" }, "down, being tried"],
+    [
+      "until something is due",
+      { backOffUntil: "2026-11-02T09:39:59Z", running: 0, due: 0 },
+      "down, tried again with the next message that is due",
+    ],
     ["not", {}, ""],
   ])("formatDestinations says of one that rests %s", (_why, parts, words) => {
     const [head, line, below] = formatDestinations(
@@ -212,7 +223,10 @@ describe("listings", () => {
       80,
     ).split("\n");
     expect(head).toMatch(/^destination +waiting +due +running +limits +state$/);
-    expect(line).toBe(`mx:example.org  12       3    1        2 at a time, 100/1h (set)  ${words}`.trimEnd());
+    const { due, running } = { ...destination, ...parts };
+    expect(line).toBe(
+      `mx:example.org  12       ${due}    ${running}        2 at a time, 100/1h (set)  ${words}`.trimEnd(),
+    );
     expect(below).toBe("  2m ago: no route");
   });
 });

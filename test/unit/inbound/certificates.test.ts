@@ -258,7 +258,7 @@ describe("Certificates", () => {
   });
 
   test("says it again every day", async () => {
-    clock = createFakeClock(endsAt - 3 * 86_400_000);
+    clock = createFakeClock(endsAt - 3.5 * 86_400_000);
     put(testCertificate);
     await open();
     await look(86_400_000 - lookEveryMs);
