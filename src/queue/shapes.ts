@@ -97,7 +97,10 @@ export class Shapes {
   }
 
   shapedBy(name: string): "config" | "operator" | null {
-    return this.#operator.has(name) ? "operator" : this.#configuredOf(name) ? "config" : null;
+    const { connectionsMax, rate } = this.#operator.get(name) ?? {};
+    // A suspension is no limit of its own.
+    if (connectionsMax !== undefined || rate !== undefined) return "operator";
+    return this.#configuredOf(name) ? "config" : null;
   }
 
   /** Destinations the operator shaped. */

@@ -218,6 +218,16 @@ describe("Queue.shape", () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
+  test("limits are the operator's where he set them, not where he only suspended", async () => {
+    const { queue } = setUpQueue({ options: { laneOf, destinationsFile: file } });
+    await queue.start();
+    const shaped = async (change: object) => (await queue.shape("mx:example.test", change)).shapedBy;
+    expect(await shaped({ suspendedUntilMs: Number.POSITIVE_INFINITY })).toBeNull();
+    expect(await shaped({ rate: { times: 1, withinMs: minute } })).toBe("operator");
+    expect(await shaped({ rate: null, connectionsMax: 3 })).toBe("operator");
+    expect(await shaped({ connectionsMax: null })).toBeNull();
+  });
+
   test("a suspension holds until it is resumed, over a restart", async () => {
     const spool = createMemorySpool();
     const clock = createFakeClock();
