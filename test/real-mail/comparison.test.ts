@@ -25,6 +25,18 @@ describe("compareDelivered", () => {
     ["a message that is header only", "Subject: a\r\n", "Subject: a\r\nX-Read: 1\r\n", true],
     ["a body alone gets the empty line of its new header", "Just text\r\n", "X-Read: 1\r\n\r\nJust text\r\n", true],
     ["a header gets no empty line", "Subject: a\r\n", "X-Read: 1\r\n\r\nSubject: a\r\n", false],
+    [
+      "a Return-Path that came along goes",
+      "A: 1\r\nReturn-Path: <x>\r\n (y)\r\nB: 2\r\n\r\nReturn-Path: <z>\r\n",
+      "A: 1\r\nB: 2\r\nX-Read: 1\r\n\r\nReturn-Path: <z>\r\n",
+      true,
+    ],
+    [
+      "a Return-Path that stays is a difference",
+      "Return-Path: <x>\r\nB: 2\r\n\r\n",
+      "Return-Path: <x>\r\nB: 2\r\nX-Read: 1\r\n\r\n",
+      false,
+    ],
     ["an empty line that was there stays one", "\r\nJust text\r\n", "X-Read: 1\r\n\r\nJust text\r\n", true],
   ])("%s", (_why, sent, delivered, same) => {
     const difference = compareDelivered(Buffer.from(sent), Buffer.from(`${trace}${delivered}`), {

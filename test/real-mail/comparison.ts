@@ -15,7 +15,7 @@ export interface Difference {
 
 /**
  * The first difference, or undefined where there is none. `traceFields` says how many fields are the server's own; the message may begin with
- * such fields too, and these must stay. `ownField` is a line the script added somewhere in the header.
+ * such fields too, and these must stay, but for Return-Path (RFC 5321 §4.4: final delivery takes those away that came along). `ownField` is a line the script added somewhere in the header.
  */
 export function compareDelivered(
   sent: Buffer,
@@ -37,7 +37,7 @@ export function compareDelivered(
   const place = new RegExp(`^${ownField}: .*\r\n`, "m").exec(header);
   if (place === null) return { at: 0, sent: "", delivered: `without the field ${ownField}` };
   text = text.slice(0, place.index) + text.slice(place.index + place[0].length);
-  const wanted = sent.toString("latin1");
+  const wanted = withoutReturnPath(sent.toString("latin1"));
   if (text === wanted) return undefined;
   // Where there was no header there is one now: the empty line before the body came with it.
   if (header === place[0] && text === `\r\n${wanted}` && !isField.test(wanted)) return undefined;
@@ -49,6 +49,12 @@ export function compareDelivered(
 /** The value of a field in the header, or undefined. */
 export function fieldValue(octets: Buffer, name: string): string | undefined {
   return new RegExp(`^${name}: (.*)\r$`, "m").exec(octets.toString("latin1"))?.[1];
+}
+
+function withoutReturnPath(text: string): string {
+  const separator = text.indexOf("\r\n\r\n");
+  const end = separator < 0 ? text.length : separator + 2;
+  return text.slice(0, end).replace(/^Return-Path[ \t]*:.*\r\n(?:[ \t].*\r\n)*/gim, "") + text.slice(end);
 }
 
 /** Where the first field ends: behind its last folded line. RFC 5322 §2.2.3. */
