@@ -6,6 +6,7 @@ import type { EnvelopeOptions, RecipientOptions } from "../mail/envelope.ts";
 import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
 import type { Reply } from "../mail/status.ts";
+import { crashPoint } from "../platform/crash-point.ts";
 import { describeThrown } from "../platform/fault.ts";
 import { clientCommand } from "../smtp/client-command.ts";
 import { MailDataEncoder } from "../smtp/client-data.ts";
@@ -236,6 +237,7 @@ class Transaction {
 
   /** The peer's last word, one for all or, with LMTP, one for each. From 2yz on the message is the peer's: no sink takes that back. */
   async #hearEnd(whole: boolean): Promise<void> {
+    crashPoint("smtp.message-sent");
     const talk = this.#talk;
     const words = this.#work.lmtp ? this.#taken.map((recipient) => [recipient]) : [this.#taken];
     let next: Judged["next"] = null;
@@ -252,6 +254,7 @@ class Transaction {
       if (!whole) throw new Ending(answer.kind === "failed" ? null : answer, "close");
     }
     this.#open = false;
+    crashPoint("smtp.answered");
     if (carried) talk.facts.messages += 1;
     if (next === "quit") throw new Ending(null, "quit");
   }
