@@ -31,6 +31,7 @@ export function exitOfThrown(thrown: unknown): SysExit {
       return sysExit.config;
     case "address.syntax":
     case "address.too-long":
+    case "header.field-value":
     case "path.syntax":
     case "path.too-long":
     case "message.too-large":

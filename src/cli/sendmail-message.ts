@@ -4,12 +4,14 @@
  */
 import { parseAddressList } from "../mail/address-list.ts";
 import { encodeWords } from "../mail/encoded-word.ts";
-import { createField, type Field, fieldValue, Header, splitMessage } from "../mail/header.ts";
+import { type Field, Header, splitMessage } from "../mail/header.ts";
 import { formatMailbox } from "../mail/mailbox.ts";
 import { formatReversePath, parseReversePath } from "../mail/path.ts";
 import { UsageError } from "./failure.ts";
 
 const addressFields = /^(?:resent-)?(?:from|sender|reply-to|to|cc|bcc)$/i;
+/** Octets of a line without its end. RFC 5322 §2.1.1. */
+const lineOctetsMax = 998;
 const localName = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+$/;
 
 /** `root` is `root@DOMAIN`; anything else stays as it is. */
@@ -35,8 +37,9 @@ export function readSender(text: string, domain: string): string {
   try {
     return formatReversePath(parseReversePath(qualify(written, domain)));
   } catch {
-    const [address] = readAddresses([written], domain);
-    if (address === undefined) throw new UsageError(`sendmail: ${JSON.stringify(written.slice(0, 100))} is no sender`);
+    const [address, ...others] = readAddresses([written], domain);
+    if (address === undefined || others.length > 0)
+      throw new UsageError(`sendmail: ${JSON.stringify(written.slice(0, 100))} is no sender`);
     return address;
   }
 }
@@ -54,9 +57,10 @@ export function completeMessage(
   const fields = header.fields
     .filter(({ name }, i) => i > 0 || name !== "")
     .map((field) => qualifyField(field, facts.domain));
-  const hasFrom = fields.some(({ name }) => /^(?:resent-)?from$/i.test(name));
-  const added = hasFrom || facts.from === "<>" ? fields : [...fields, fromField(facts)];
-  return Buffer.concat([new Header(added).octets, separator, body]);
+  const named = new Header(fields);
+  const hasFrom = named.has("From") || named.has("Resent-From");
+  const complete = hasFrom || facts.from === "<>" ? named : named.add("From", fromValue(facts));
+  return Buffer.concat([complete.octets, separator, body]);
 }
 
 /** Without what a pickup folder would take for an envelope of its own. */
@@ -67,26 +71,32 @@ export function withoutPickupFields(octets: Buffer): Buffer {
   return Buffer.concat([new Header(fields).octets, separator, body]);
 }
 
-function fromField({ from, fullName }: { readonly from: string; readonly fullName: string | null }): Field {
+function fromValue({ from, fullName }: { readonly from: string; readonly fullName: string | null }): string {
   const name = (fullName ?? "").replace(/[\x00-\x1f\x7f]+/g, " ").trim();
-  if (name === "") return createField("From", from);
+  if (name === "") return from;
   // A phrase is a quoted string, or encoded words. RFC 5322 §3.2.5, RFC 2047 §5.
-  const phrase = /[^\x20-\x7e]/.test(name) ? encodeWords(name) : `"${name.replace(/["\\]/g, "\\$&")}"`;
-  return createField("From", `${phrase} <${from}>`);
+  const phrase = /[^\x20-\x7e]|=\?/.test(name) ? encodeWords(name) : `"${name.replace(/["\\]/g, "\\$&")}"`;
+  return `${phrase} <${from}>`;
 }
 
+/** Octet by octet: what is not ASCII, and encoded words, are somebody else's and stay what they are. */
 function qualifyField(field: Field, domain: string): Field {
   if (!addressFields.test(field.name)) return field;
-  const value = fieldValue(field);
-  const qualified = qualifyList(value, domain);
-  return qualified === value ? field : createField(field.name, qualified);
+  const text = field.octets.toString("latin1");
+  const start = text.indexOf(":") + 1;
+  const qualified = qualifyList(text.slice(start), domain);
+  if (qualified === text.slice(start)) return field;
+  const isTooLong = `${text.slice(0, start)}${qualified}`.split("\n").some((line) => line.length > lineOctetsMax);
+  const value = isTooLong ? qualifyList(text.slice(start), domain, true) : qualified;
+  return { name: field.name, octets: Buffer.from(text.slice(0, start) + value, "latin1") };
 }
 
 /**
  * `Ann <ann>, root (the one)` with `@DOMAIN` behind each name that has no domain: the word in angle brackets, or else the one word outside of comments. Groups and
  * everything that is not plain stay as they are.
+ * @param onePerLine whether each begins a line of its own
  */
-function qualifyList(value: string, domain: string): string {
+function qualifyList(value: string, domain: string, onePerLine = false): string {
   let result = "";
   let start = 0;
   let depth = 0;
@@ -102,7 +112,10 @@ function qualifyList(value: string, domain: string): string {
     else if (depth === 0 && character === "<") inAngle = true;
     else if (depth === 0 && character === ">") inAngle = false;
     else if (character === undefined || (depth === 0 && !inAngle && character === ",")) {
-      result += qualifyOne(value.slice(start, i), domain) + (character ?? "");
+      const item = value.slice(start, i);
+      const isFolded = onePerLine && start > 0 && item.trim() !== "";
+      result +=
+        (isFolded ? `\r\n ${qualifyOne(item.trimStart(), domain)}` : qualifyOne(item, domain)) + (character ?? "");
       start = i + 1;
     }
   }

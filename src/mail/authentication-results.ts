@@ -9,6 +9,8 @@ import { normalizeDomain } from "./mailbox.ts";
 const name = "Authentication-Results";
 /** Characters of one value somebody else wrote. */
 const valueLengthMax = 255;
+/** Characters of a result in one line. RFC 5322 §2.1.1. */
+const resultLengthMax = 900;
 
 /** The header with what was found out on top of it, above all other trace fields (RFC 8601 §5), and without any other field of that authserv-id. */
 export function withAuthenticationResults(header: Header, authservId: string, facts: AuthFacts): Header {
@@ -60,15 +62,20 @@ function skipComments(value: string, from: number): number | null {
   return depth === 0 ? at : null;
 }
 
+/** Without what nobody sees, and some readers leave out. */
 function plainDomain(text: string): string {
-  const plain = text.replace(/\.$/, "");
+  const plain = text.replace(/\p{C}+/gu, "").replace(/\.$/, "");
   return normalizeDomain(plain) ?? plain.toLowerCase();
 }
 
-/** One line for each result: none of them can be long. RFC 8601 §2.2. */
+/** One line for each result, several where somebody else wrote that much into it. RFC 8601 §2.2. */
 export function createResultsField(authservId: string, facts: AuthFacts): Field {
-  const text = `${name}: ${[word(authservId), ...describeResults(facts)].join(";\r\n ")}\r\n`;
+  const text = `${name}: ${[word(authservId), ...describeResults(facts).map(foldLong)].join(";\r\n ")}\r\n`;
   return { name, octets: Buffer.from(text, "latin1") };
+}
+
+function foldLong(result: string): string {
+  return result.length <= resultLengthMax ? result : result.replace(/ (?=header\.[a-z]+=)/g, "\r\n  ");
 }
 
 function describeResults({ spf, dkim, dmarc, arc, iprev }: AuthFacts): string[] {

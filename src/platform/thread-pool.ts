@@ -121,7 +121,16 @@ export class ThreadPool<Work, Result, Question = never, Answer = never> {
           ? running.size === 0
           : running.size < jobsAtATimeMax && ![...running.values()].some((one) => one.retried);
       let thread = [...this.#threads].filter(roomFor).sort((one, other) => one.running.size - other.running.size)[0];
-      if ((!thread || thread.running.size > 0) && this.#threads.size < threads) thread = this.#start();
+      try {
+        if ((!thread || thread.running.size > 0) && this.#threads.size < threads) thread = this.#start();
+      } catch (error) {
+        // The machine has no more of them: those there are do the work.
+        if (this.#threads.size === 0) {
+          this.#waiting.shift();
+          job.settle({ kind: "failed", why: "died", reason: `no thread could be started: ${describeThrown(error)}` });
+          continue;
+        }
+      }
       if (!thread) return;
       this.#waiting.shift();
       try {

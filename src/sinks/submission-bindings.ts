@@ -6,7 +6,7 @@ import { PasswordChecks } from "../platform/password.ts";
 import type { Rate } from "../platform/value.ts";
 import { userRate } from "./submission-rate.ts";
 import { senderLoginMatch } from "./submission-sender.ts";
-import { usersSink } from "./submission-users.ts";
+import { type AcceptedUsers, usersSink } from "./submission-users.ts";
 import type { UsersFile } from "./users-file.ts";
 
 export interface SubmissionOptions {
@@ -33,12 +33,18 @@ export function submissionBindings({
   settings,
 }: SubmissionOptions): readonly SubmissionBinding[] {
   if (listeners.length === 0) return [];
+  const accepted: AcceptedUsers = new WeakMap();
   // Elsewhere AUTH is not offered for their sake.
   const rule = listeners.map((name) => `LISTENER=${name}`).join("; ");
   return [
-    { sink: usersSink({ users, passwords: new PasswordChecks(), clock }), events: ["onAuth"], rule },
+    { sink: usersSink({ users, passwords: new PasswordChecks(), clock, accepted }), events: ["onAuth"], rule },
     {
-      sink: senderLoginMatch({ users, listeners: new Set(listeners), mustMatch: () => settings().senderMustMatch }),
+      sink: senderLoginMatch({
+        users,
+        accepted,
+        listeners: new Set(listeners),
+        mustMatch: () => settings().senderMustMatch,
+      }),
       events: ["onMailFrom", "onArrival"],
       rule,
     },

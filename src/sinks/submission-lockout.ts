@@ -50,7 +50,10 @@ export class Lockout {
     else if (result === "failed") this.#clients.take(clientOf(ip), nowMs);
     else {
       const found = this.#pairs.get(key);
-      if (found) this.#pairs.set(key, { ...found, count: Math.max(0, found.count - 1) });
+      if (!found) return;
+      // He was allowed to try, and may again: it was not he who let it come to nothing.
+      const count = Math.max(0, found.count - 1);
+      this.#pairs.set(key, { count, lastAt: found.lastAt - waitMsAfter(count) });
     }
   }
 

@@ -5,14 +5,16 @@
 import type { Sink } from "../events/sink.ts";
 import { proceed, refuse, type Verdict } from "../events/verdict.ts";
 import { parseAddressList } from "../mail/address-list.ts";
-import type { Header } from "../mail/header.ts";
+import { fieldValue, type Header } from "../mail/header.ts";
 import type { Mailbox } from "../mail/mailbox.ts";
 import { Fault } from "../platform/fault.ts";
+import type { AcceptedUsers } from "./submission-users.ts";
 import { maySendFrom, type User } from "./users-document.ts";
 import type { UsersFile } from "./users-file.ts";
 
 export interface SenderMatchOptions {
   readonly users: Pick<UsersFile, "find">;
+  readonly accepted: AcceptedUsers;
   /** Names of the submission listeners. */
   readonly listeners: ReadonlySet<string>;
   /** `auth.sender_must_match`; a reload may change it. */
@@ -23,11 +25,15 @@ const notHisPath = refuse("You may not send from this address", { code: 553, sta
 const notHisFrom = refuse("The From field has to name one of your addresses", { code: 550, status: "5.7.1" });
 const noLonger = refuse("You may not send mail any more", { code: 550, status: "5.7.1" });
 
-export function senderLoginMatch({ users, listeners, mustMatch }: SenderMatchOptions): Sink {
+export function senderLoginMatch({ users, accepted, listeners, mustMatch }: SenderMatchOptions): Sink {
   /** Who logged in another way than by our file has no addresses that we know. */
-  async function judge(name: string, isHis: (user: User) => boolean, otherwise: Verdict): Promise<Verdict> {
+  async function judge(
+    name: string,
+    isHis: (user: User) => boolean,
+    { otherwise, unknown = proceed }: { readonly otherwise: Verdict; readonly unknown?: Verdict },
+  ): Promise<Verdict> {
     const user = await users.find(name);
-    if (!user) return proceed;
+    if (!user) return unknown;
     if (!user.enabled) return noLonger;
     return !mustMatch() || isHis(user) ? proceed : otherwise;
   }
@@ -35,23 +41,31 @@ export function senderLoginMatch({ users, listeners, mustMatch }: SenderMatchOpt
     name: "sender-login-match",
     onMailFrom({ session, reversePath }) {
       if (session.role !== "submission" || session.user === null) return proceed;
+      // Who was removed since is a stranger to the file, and not to us.
+      const wasOurs = accepted.get(session) === session.user;
       // Receipts and answers of a client's own have the null reverse-path (RFC 8098 §3); their From field is looked at all the same.
-      return judge(session.user, (user) => reversePath === null || maySendFrom(user, reversePath), notHisPath);
+      const isHis = (user: User) => reversePath === null || maySendFrom(user, reversePath);
+      return judge(session.user, isHis, { otherwise: notHisPath, unknown: wasOurs ? noLonger : proceed });
     },
     onArrival({ message }) {
       const { user: name, listener } = message.origin;
       if (name === null || !listeners.has(listener)) return proceed;
       const authors = authorsOf(message.header);
       const isHis = (user: User) => authors?.every((author) => maySendFrom(user, author)) ?? false;
-      return judge(name, isHis, notHisFrom);
+      return judge(name, isHis, { otherwise: notHisFrom });
     },
   };
 }
 
-/** The mailboxes of every From field; undefined where one names nobody, or cannot be read. RFC 5322 §3.6.2. */
-function authorsOf(header: Header): readonly Mailbox[] | undefined {
+/**
+ * The mailboxes of every From field; undefined where one names nobody, or cannot be read. RFC 5322 §3.6.2. Encoded words are not decoded: no comma, comment or
+ * address begins in one (RFC 2047 §5), and what would be read there is not what others read.
+ */
+function authorsOf({ fields }: Header): readonly Mailbox[] | undefined {
   try {
-    const lists = header.getAll("From").map((value) => parseAddressList(value));
+    const lists = fields
+      .filter(({ name }) => name.toLowerCase() === "from")
+      .map((field) => parseAddressList(fieldValue(field)));
     return lists.some((list) => list.length === 0) ? undefined : lists.flat();
   } catch (error) {
     if (error instanceof Fault) return undefined;

@@ -3,6 +3,7 @@
  * after the same time. RFC 4954 §6, §9.
  */
 import type { Sink } from "../events/sink.ts";
+import type { Session } from "../events/subject.ts";
 import { defer, proceed, type Verdict } from "../events/verdict.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { PasswordChecks } from "../platform/password.ts";
@@ -14,12 +15,16 @@ export interface UsersOptions {
   readonly users: Pick<UsersFile, "find">;
   readonly passwords: Pick<PasswordChecks, "check">;
   readonly clock: Pick<Clock, "monotonicMs">;
+  readonly accepted: AcceptedUsers;
 }
+
+/** Who logged in by the file, under which name, in the sessions there are. */
+export type AcceptedUsers = WeakMap<Session, string>;
 
 const tooOften = defer("Too many failed logins, please try again later", { code: 454, status: "4.7.0" });
 const tooBusy = defer("Too many logins at a time, please try again later", { code: 454, status: "4.7.0" });
 
-export function usersSink({ users, passwords, clock }: UsersOptions): Sink {
+export function usersSink({ users, passwords, clock, accepted }: UsersOptions): Sink {
   const lockout = new Lockout();
   return {
     name: "users",
@@ -48,6 +53,7 @@ export function usersSink({ users, passwords, clock }: UsersOptions): Sink {
         }
         if (matches && user) {
           end("succeeded");
+          if (!rehearsal) accepted.set(session, user.name);
           acceptAs(user.name);
           return proceed;
         }

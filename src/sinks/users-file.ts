@@ -83,9 +83,20 @@ async function takeLock(lock: string): Promise<void> {
         throw new Fault("users.unreadable", `Cannot write beside ${lock}: ${describeThrown(error)}`, { cause: error });
     }
     const found = await stat(lock).catch(() => undefined);
-    if (found && Date.now() - found.mtimeMs > lockStaleMs) await unlink(lock).catch(() => {});
+    if (found && Date.now() - found.mtimeMs > lockStaleMs) await removeLock(lock);
     else await new Promise((resolve) => setTimeout(resolve, lockLookMs));
   }
+}
+
+/** @throws {Fault} `users.unreadable` */
+async function removeLock(lock: string): Promise<void> {
+  await unlink(lock).catch((error: NodeJS.ErrnoException) => {
+    // Somebody else was faster.
+    if (error.code === "ENOENT") return;
+    throw new Fault("users.unreadable", `Cannot remove the old lock ${lock}: ${describeThrown(error)}`, {
+      cause: error,
+    });
+  });
 }
 
 /** Least time between two looks at the file. */

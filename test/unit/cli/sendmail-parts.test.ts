@@ -6,6 +6,9 @@ import { exitOfResult, exitOfThrown } from "../../../src/cli/sendmail-exit.ts";
 import { readInput } from "../../../src/cli/sendmail-input.ts";
 import { completeMessage, readAddresses, readSender } from "../../../src/cli/sendmail-message.ts";
 import { readSendmailOptions, type SendmailOptions } from "../../../src/cli/sendmail-options.ts";
+import { parseAddressList } from "../../../src/mail/address-list.ts";
+import { fieldValue, splitMessage } from "../../../src/mail/header.ts";
+import { formatMailbox } from "../../../src/mail/mailbox.ts";
 import { Fault } from "../../../src/platform/fault.ts";
 
 const defaults: SendmailOptions = {
@@ -145,6 +148,7 @@ describe("addresses of this machine", () => {
   test("readAddresses and readSender refuse what is none", () => {
     expect(() => readAddresses(["a b@@"], "example.test")).toThrow(UsageError);
     expect(() => readSender("a@", "example.test")).toThrow(UsageError);
+    expect(() => readSender("a@b.test, c@d.test", "example.test")).toThrow(UsageError);
   });
 
   test.each([
@@ -168,9 +172,15 @@ describe("completeMessage", () => {
     [
       "names without a domain",
       "From: root (Cron Daemon)\nTo: root\nCc: Bob <bob>, c@d.test\n\n",
-      "From: root@example.test (Cron Daemon)\r\nTo: root@example.test\r\nCc: Bob <bob@example.test>, c@d.test\r\n\n",
+      "From: root@example.test (Cron Daemon)\nTo: root@example.test\nCc: Bob <bob@example.test>, c@d.test\n\n",
     ],
     ["no From", "Subject: x\n\nhi\n", "Subject: x\nFrom: ann@host.example\r\n\nhi\n"],
+    ["no line end behind its header", "Subject: x", "Subject: x\r\nFrom: ann@host.example\r\n"],
+    [
+      "names beside others' octets",
+      'From: a@b.test\nTo: "Jörg, A" <jo>,\n =?utf-8?q?=C3=84?= <ae>\nCc: Zoë <zoe>\n\n',
+      'From: a@b.test\nTo: "Jörg, A" <jo@example.test>,\n =?utf-8?q?=C3=84?= <ae@example.test>\nCc: Zoë <zoe@example.test>\n\n',
+    ],
     ["no header", "hi there\n", "From: ann@host.example\r\n\r\nhi there\n"],
     ["the line of a mailbox file", "From ann Mon Nov  2 09:30:00 2026\nFrom: a@b.test\n\nhi", "From: a@b.test\n\nhi"],
     [
@@ -181,16 +191,28 @@ describe("completeMessage", () => {
     [
       "a quoted name with a comma",
       'From: a@b.test\nTo: "x, y" <z>\n\n',
-      'From: a@b.test\nTo: "x, y" <z@example.test>\r\n\n',
+      'From: a@b.test\nTo: "x, y" <z@example.test>\n\n',
     ],
   ])("completes %s", (_why, text, completed) => {
     expect(complete(text)).toBe(completed);
+  });
+
+  test("a list of many names stays whole, and in lines that servers take", () => {
+    const names = Array.from({ length: 20_000 }, (_, i) => `n${i}`);
+    const completed = complete(`From: a@b.test\nTo: ${names.join(", ")},\n \nSubject: x\n\nhi`);
+    expect(Math.max(...completed.split("\n").map((line) => line.length))).toBeLessThanOrEqual(998);
+    const { header } = splitMessage(Buffer.from(completed));
+    expect(header.fields.map(({ name }) => name)).toEqual(["From", "To", "Subject"]);
+    expect(parseAddressList(fieldValue(header.fields[1]!)).map(formatMailbox)).toEqual(
+      names.map((name) => `${name}@example.test`),
+    );
   });
 
   test("writes the full name as a phrase, and no From for the null sender", () => {
     expect(complete("\nhi", { fullName: 'Ann "A" B' })).toContain('From: "Ann \\"A\\" B" <ann@host.example>\r\n');
     expect(complete("\nhi", { fullName: "Änn" })).toMatch(/^From: =\?utf-8\?.*\?= <ann@host\.example>\r\n/i);
     expect(complete("\nhi", { fullName: "a\nBcc: eve" })).toContain('From: "a Bcc: eve" <');
+    expect(complete("\nhi", { fullName: "=?a b" })).toMatch(/^From: =\?utf-8\?[^"]*\?= <ann@host\.example>\r\n/i);
     expect(complete("Subject: x\n\n", { from: "<>" })).toBe("Subject: x\n\n");
   });
 });

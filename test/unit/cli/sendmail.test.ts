@@ -48,7 +48,7 @@ describe("with a server", () => {
         user: me,
         from: `${me}@host.example.org`,
         to: ["root@example.test", "x@example.org"],
-        octets: `To: bob@example.test\r\nSubject: hello\nFrom: ${me}@host.example.org\r\n\nhi\n`,
+        octets: `To: bob@example.test\nSubject: hello\nFrom: ${me}@host.example.org\r\n\nhi\n`,
       },
     ]);
   });
@@ -143,7 +143,7 @@ describe("without a server", () => {
     expect(left()).toEqual([
       {
         name: expect.stringMatching(/^[0-9a-f]{24}\.eml$/),
-        text: "X-Sender: ann@example.com\r\nX-Receiver: bob@example.org\r\nTo: bob@example.test\r\nSubject: hello\nFrom: ann@example.com\r\n\nhi\n",
+        text: "X-Sender: ann@example.com\r\nX-Receiver: bob@example.org\r\nTo: bob@example.test\nSubject: hello\nFrom: ann@example.com\r\n\nhi\n",
       },
     ]);
     expect(statSync(join(pickup(), left()[0]!.name)).mode & 0o007).toBe(0);

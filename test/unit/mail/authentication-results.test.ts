@@ -60,9 +60,11 @@ describe("createResultsField", () => {
   test("other people's words end neither the field nor a result, and have a bound", () => {
     const hostile = 'x"; dmarc=pass\r\nX-Evil: 1\\\u0000ä';
     const signature = { ...facts.dkim[0]!, domain: hostile, selector: "s".repeat(10_000), reason: hostile };
+    const quotes = '"'.repeat(300);
+    const long = { ...signature, domain: quotes, selector: quotes, algorithm: quotes, reason: quotes };
     const { octets } = createResultsField("mx.example.test", {
       ...facts,
-      dkim: [signature],
+      dkim: [signature, long],
       dmarc: { ...facts.dmarc, domain: hostile },
       iprev: { result: "pass", host: "a) dmarc=pass (\r\nX: " },
     });
@@ -110,6 +112,9 @@ describe("withoutResultsOf", () => {
     ["ours before a comment", "mx.example.test(x); spf=pass", false],
     ["ours with a version", "mx.example.test 1; spf=pass", false],
     ["ours with a version the old way", "mx.example.test/1; spf=pass", false],
+    ["ours with control characters", "mx.exa\u0001mple.test\u0000; spf=pass", false],
+    ["ours with control characters in quotes", '"mx.example.test\u0007"; spf=pass', false],
+    ["ours with what is not seen in it", "mx.exa\u200bmple.test; spf=pass", false],
     ["ours alone", "mx.example.test", false],
     ["a comment that is never closed", "(mx.example.test; spf=pass", false],
     ["quotes that are never closed", '"mx.example.test; spf=pass', false],

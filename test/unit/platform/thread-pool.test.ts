@@ -98,6 +98,17 @@ describe("ThreadPool", () => {
     },
   );
 
+  test("a thread that the machine does not give is a failure of the job that needed it", async () => {
+    // What Node will not load, it says at once, as it does where there are no more threads.
+    const run = start({ script: new URL("https://example.org/thread.ts") });
+    expect(await run({ kind: "say", text: "a" })).toMatchObject({
+      why: "died",
+      reason: expect.stringContaining("no thread"),
+    });
+    expect(await run({ kind: "say", text: "a" })).toMatchObject({ why: "died" });
+    expect(pool.threads).toBe(0);
+  });
+
   test("close ends what is under way and takes no more", async () => {
     const run = start({ answer: () => new Promise(() => {}) });
     const jobs = [run({ kind: "ask", question: "?" }), run({ kind: "say", text: "a" })];

@@ -75,6 +75,17 @@ describe("Lockout", () => {
     expect(lockout.size).toBe(0);
   });
 
+  test("who was let try after his wait, and came to no decision, does not wait once more", () => {
+    const lockout = new Lockout();
+    for (let i = 0; i < freeFailures + 3; i++) fail(lockout, 0);
+    expect(lockout.mayTry("192.0.2.7", "ann", 4 * 60_000)).toBe(true);
+    lockout.begin("192.0.2.7", "ann", 4 * 60_000);
+    lockout.end("192.0.2.7", "ann", 4 * 60_000, "undecided");
+    expect(lockout.mayTry("192.0.2.7", "ann", 4 * 60_000)).toBe(true);
+    fail(lockout, 4 * 60_000);
+    expect(lockout.mayTry("192.0.2.7", "ann", 12 * 60_000 - 1)).toBe(false);
+  });
+
   test("remembers only so many", () => {
     const lockout = new Lockout();
     for (let i = 0; i < 20_005; i++) lockout.begin("192.0.2.7", `user${i}`, 0);
@@ -91,7 +102,12 @@ function setUp(
   const log = createRecordingLog();
   const find = options.find ?? (async (name: string) => testUsers.get(userKey(name)));
   const clock = createFakeClock();
-  const sink = usersSink({ users: { find }, passwords: options.passwords ?? new PasswordChecks(), clock });
+  const sink = usersSink({
+    users: { find },
+    passwords: options.passwords ?? new PasswordChecks(),
+    clock,
+    accepted: new WeakMap(),
+  });
   const accepted: string[] = [];
   const login = (
     user: string,
@@ -183,7 +199,12 @@ describe("usersSink", () => {
 describe("senderLoginMatch", () => {
   const find = async (name: string) => testUsers.get(userKey(name));
   const sink = (mustMatch = true) =>
-    senderLoginMatch({ users: { find }, listeners: new Set(["submission"]), mustMatch: () => mustMatch });
+    senderLoginMatch({
+      users: { find },
+      accepted: new WeakMap(),
+      listeners: new Set(["submission"]),
+      mustMatch: () => mustMatch,
+    });
   test.each<{ why: string; session: Partial<Session>; from?: string; mustMatch?: boolean; kind: string }>([
     { why: "another's address", session: { role: "submission", user: "ann@example.org" }, kind: "refuse" },
     {
@@ -221,6 +242,30 @@ describe("senderLoginMatch", () => {
   test.each<{ why: string; user: string | null; listener?: string; data: string; mustMatch?: boolean; kind: string }>([
     { why: "his own", user: "ann@example.org", data: "From: Ann <ann@example.org>\r\n\r\n", kind: "proceed" },
     { why: "another's", user: "ann@example.org", data: "From: eve@example.org\r\n\r\n", kind: "refuse" },
+    {
+      why: "another's, between encoded words that would make a comment of it",
+      user: "ann@example.org",
+      data: "From: =?utf-8?q?ann=40example.org_=28?= <eve@example.org> =?utf-8?q?=29?=\r\n\r\n",
+      kind: "refuse",
+    },
+    {
+      why: "another's, whose name is encoded and looks like his own address",
+      user: "ann@example.org",
+      data: "From: =?utf-8?q?=3Cann=40example=2Eorg=3E?= <eve@example.org>\r\n\r\n",
+      kind: "refuse",
+    },
+    {
+      why: "another's, in the second field",
+      user: "ann@example.org",
+      data: "From: ann@example.org\r\nfrom : eve@example.org\r\n\r\n",
+      kind: "refuse",
+    },
+    {
+      why: "his own, with a comma in an encoded name",
+      user: "ann@example.org",
+      data: "From: =?utf-8?q?M=C3=BCller=2C_Ann?= <ann@example.org>\r\n\r\n",
+      kind: "proceed",
+    },
     { why: "none at all", user: "ann@example.org", data: "Subject: x\r\n\r\n", kind: "proceed" },
     { why: "an empty one", user: "ann@example.org", data: "From:\r\n\r\n", kind: "refuse" },
     { why: "a group without members", user: "ann@example.org", data: "From: all:;\r\n\r\n", kind: "refuse" },
@@ -244,6 +289,24 @@ describe("senderLoginMatch", () => {
     Object.assign(message, { origin: { ...message.origin, user, listener } });
     expect(await kindOf(sink(mustMatch).onArrival!({ message }, context))).toBe(kind);
   });
+});
+
+test("who is removed while he is logged in sends no more; a stranger to the file does", async () => {
+  const users = new Map(testUsers);
+  const parts = {
+    users: { find: async (name: string) => users.get(userKey(name)) },
+    accepted: new WeakMap<Session, string>(),
+  };
+  const sink = usersSink({ ...parts, passwords: { check: async () => true }, clock: createFakeClock() });
+  const match = senderLoginMatch({ ...parts, listeners: new Set(["submission"]), mustMatch: () => true });
+  const session = createSession({ role: "submission", user: "ann@example.org" });
+  const facts = { mechanism: "PLAIN", user: "ann@example.org", secret: "x", acceptedAs: null };
+  await sink.onAuth!({ session, ...facts, acceptAs() {}, verifyWith() {} }, context);
+  const send = (given: Session, from: string) => kindOf(match.onMailFrom!(mailFrom(from, given), context));
+  expect(await send(session, "<ann@example.org>")).toBe("proceed");
+  users.clear();
+  expect([await send(session, "<ann@example.org>"), await send(session, "<>")]).toEqual(["refuse", "refuse"]);
+  expect(await send({ ...session }, "<eve@example.org>")).toBe("proceed");
 });
 
 describe("userRate", () => {

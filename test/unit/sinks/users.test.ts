@@ -232,4 +232,11 @@ describe("the file", () => {
     await add("ann");
     expect((await readUsers(file)) satisfies Users).toHaveProperty("size", 1);
   });
+
+  test("an old lock that cannot be taken away is said, and not tried for ever", async () => {
+    const { mkdirSync, utimesSync } = await import("node:fs");
+    mkdirSync(`${file}.lock`);
+    utimesSync(`${file}.lock`, new Date(0), new Date(0));
+    await expect(add("ann")).rejects.toThrow("Cannot remove the old lock");
+  });
 });
