@@ -1,8 +1,8 @@
 /** RELIABILITY P1, P4 and §6 on disks that fail: full, read-only, syncs and writes that do not succeed. Nothing answered 250 is lost, and what comes back is taken again. */
 import { execFileSync } from "node:child_process";
-import { globSync, mkdtempSync, rmSync } from "node:fs";
+import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { describeWith } from "../support/describe-with.ts";
@@ -11,7 +11,7 @@ import { SmtpClient } from "../support/smtp-client.ts";
 import { requireTool } from "../support/tools.ts";
 import { auditCustody, type Delivered } from "./custody.ts";
 import { editingScript, Load } from "./load.ts";
-import { readMaildirs } from "./places.ts";
+import { readMaildirs, readMarks } from "./places.ts";
 
 const config = `
 [domains]
@@ -103,9 +103,12 @@ describe.skipIf(!mayMount)("a disk of its own", () => {
         // Somebody reads his mail: room again, and nobody has to restart anything. What waited for room is delivered.
         const read: Delivered[] = [];
         const readMail = () => {
-          const mail = join(data, "mail/example.test");
-          read.push(...readMaildirs(mail));
-          for (const file of globSync(join(mail, "*/new/*"))) rmSync(file);
+          // File by file: what comes while we read is for the next time.
+          for (const file of globSync(join(data, "mail/example.test/*/new/*"))) {
+            const place = basename(dirname(dirname(file)));
+            read.push({ place, writtenAt: statSync(file).mtimeMs, ...readMarks(readFileSync(file)) });
+            rmSync(file);
+          }
         };
         const reader = setInterval(readMail, 500);
         try {
