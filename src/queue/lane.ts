@@ -115,6 +115,12 @@ export class Lane implements Due {
     return suspended === null ? down : down === null ? suspended : Math.min(suspended, down);
   }
 
+  /** After the clock was set forward: what the jump skipped was no time in which nothing could be tried. */
+  skip(jumpMs: number, now: number): void {
+    if (this.backOff) this.backOff = { ...this.backOff, since: Math.min(this.backOff.since + jumpMs, now) };
+    if (this.suspendedSince !== null) this.suspendedSince = Math.min(this.suspendedSince + jumpMs, now);
+  }
+
   /** After the clock was set back: no wait is longer than it may be. */
   bringForward(now: number): void {
     if (this.backOff && this.backOff.until > now + backOffMsMax)

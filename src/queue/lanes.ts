@@ -102,6 +102,11 @@ export class Lanes {
     }
   }
 
+  /** After the clock was set forward. */
+  skip(jumpMs: number, now: number): void {
+    for (const lane of this.#remarkable) lane.skip(jumpMs, now);
+  }
+
   /** After the clock was set back. */
   bringForward(now: number): void {
     for (const lane of [...this.#lanes.values()]) {

@@ -49,7 +49,8 @@ export class Queue {
   readonly #running = new Set<Promise<void>>();
   #state: "new" | "started" | "stopping" = "new";
   #timer: { readonly at: number; readonly cancel: () => void } | undefined;
-  #lastNow = 0;
+  /** What the clocks said when it last looked. */
+  #seen: { readonly now: number; readonly monotonicMs: number } | undefined;
   #sweptAt = 0;
   #sweeping = false;
 
@@ -312,10 +313,18 @@ export class Queue {
   #pump(): void {
     if (this.#state !== "started") return;
     const now = this.#clock.now();
-    if (now < this.#lastNow - wakeMsMax) this.#book.bringForward();
-    this.#lastNow = now;
+    this.#followClock(now);
     const nextAt = this.#lanes.startDue(now, (unit, lane, freePlace) => this.#begin(unit, lane, freePlace));
     this.#wakeAt(Math.min(nextAt, this.#sweepAt(now)));
+  }
+
+  /** The machine's clock may have been set, or the machine have slept: what is planned stays within its bounds, and nothing is given up for time that went by unused. */
+  #followClock(now: number): void {
+    const monotonicMs = this.#clock.monotonicMs();
+    const jumpMs = this.#seen ? now - this.#seen.now - (monotonicMs - this.#seen.monotonicMs) : 0;
+    this.#seen = { now, monotonicMs };
+    if (jumpMs < -wakeMsMax) this.#book.bringForward();
+    if (jumpMs > wakeMsMax) this.#lanes.skip(jumpMs, now);
   }
 
   #begin(unit: Unit, lane: Lane, freePlace: (now: number) => void): void {

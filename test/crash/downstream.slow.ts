@@ -97,7 +97,8 @@ describeWith(["smtp-sink"], "a next hop that misbehaves", () => {
     ...gone,
     ...shut,
     ...slow,
-    ["breaks off in the data", ["-A", "0"], "deferred"],
+    // It says 550 and closes without reading on: who is still writing may be reset before he hears it.
+    ["breaks off in the data", ["-A", "0"], "deferred or failed"],
     ["knows no EHLO", ["-e"], "delivered"],
   ] as const)("%s", { timeout: 90_000 }, async (_what, flags, expected) => {
     const sink = new Daemon([requireTool("smtp-sink"), ...asUser, ...flags, `127.0.0.1:${port}`, "10"], {
@@ -107,10 +108,11 @@ describeWith(["smtp-sink"], "a next hop that misbehaves", () => {
     try {
       await sink.listensOn([port]);
       const { id, marker } = await send();
-      expect(await outcomeOf(id)).toBe(expected);
+      const outcome = await outcomeOf(id);
+      expect(expected.split(" or ")).toContain(outcome);
       await sink.stop();
-      if (expected === "deferred") await recover([marker]);
-      if (expected === "failed")
+      if (outcome === "deferred") await recover([marker]);
+      if (outcome === "failed")
         await waitFor(
           () =>
             readMaildirs(join(site.dataFolder, "mail/example.test"), "reporter").some((one) => one.marker === marker) ||

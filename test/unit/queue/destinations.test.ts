@@ -99,6 +99,30 @@ describe("Queue: destinations", () => {
     expect(untried).toHaveLength(20 - attempts.length);
   });
 
+  test("a clock set beyond the lifetime of mail gives up nothing that waits for one that is down: it is tried first", async () => {
+    const clock = createFakeClock();
+    let offset = 0;
+    const jumping = { ...clock, now: () => clock.now() + offset };
+    let isDown = true;
+    const { queue, attempts, take, log, spool } = setUpQueue({
+      clock: jumping,
+      answers: [(work) => outcomesOf(work, isDown ? down : {})],
+      options: { laneOf, attemptsMax: 4 },
+    });
+    await queue.start();
+    for (let count = 0; count < 4; count++) await take({ to: ["a@down.example"] });
+    await clock.advance(5 * minute);
+    const before = attempts.length;
+    offset = 30 * day;
+    await clock.advance(10 * minute);
+    expect(log.of("delivery.failed")).toEqual([]);
+    isDown = false;
+    await clock.advance(40 * minute);
+    expect(attempts.length).toBeGreaterThan(before);
+    expect(log.of("delivery.failed")).toEqual([]);
+    expect(spool.counts().messages).toBe(0);
+  });
+
   test("who answers ends the back-off, and so does wake", async () => {
     const { queue, attempts, take } = setUpQueue({ answers: [down, {}], options: { laneOf, attemptsMax: 1 } });
     await queue.start();
