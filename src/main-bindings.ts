@@ -275,7 +275,8 @@ function changedEntry(
   { properties, ...fields }: BindingFields,
   reset: readonly BindingField[],
 ): AddedBinding {
-  const plain = Object.fromEntries(reset.map((field) => [field, plainFields[field]]));
+  const usual = plainFields(entry);
+  const plain = Object.fromEntries(reset.map((field) => [field, usual[field]]));
   const before: AddedBinding = { ...entry, ...plain };
   return { ...before, ...fields, properties: mergeProperties(before.properties, properties ?? {}) };
 }

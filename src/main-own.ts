@@ -95,10 +95,11 @@ export class OwnHandling {
     const after = JSON.stringify([next.routes, next.delivery.local, next.delivery.remote]);
     this.#config = next;
     this.router.replaceTable(table);
-    if (submissionListeners(next).length > 0) await this.users.refresh();
+    const hasOtherUsers = submissionListeners(next).length > 0 && (await this.users.refresh());
     return [
       ...applyDomains(next, this.localDomains, this.relayDomains),
       ...(before === after ? [] : [`routes: now ${next.routes.length}`]),
+      ...(hasOtherUsers ? [`auth.users: read again, now ${this.users.size}`] : []),
     ];
   }
 

@@ -50,21 +50,31 @@ export async function addKeys(
     type,
     bits,
   }));
-  // Two are made or none.
-  const there = await inFolder(folder, () => readKeys(folder, domain));
-  const taken = wanted.find((key) => there.some((one) => one.selector === key.selector));
-  if (taken)
-    throw new UsageError(
-      `There is a key ${taken.selector} of ${domain} already`,
-      "--selector names another one; a key is replaced by a new selector, so that both are valid for a while",
-    );
-  for (const key of wanted) printKey(await inFolder(folder, () => createKey(folder, key)), { folder, flags, context });
+  for (const key of await makeKeys(folder, wanted)) printKey(key, { folder, flags, context });
   if (!flags.json) {
     context.terminal.err.write(
       `Publish ${wanted.length === 1 ? "this record" : "these records"}, then ask onarrival dkim check ${domain}.${config.dkim.sign ? "" : " Nothing is signed: dkim.sign is false."}\n`,
     );
   }
   return exitStatus.done;
+}
+
+/** All of them or none. @throws {UsageError} where there is one of them already; {Fault} `data.unusable` */
+async function makeKeys(folder: string, wanted: readonly Parameters<typeof createKey>[1][]): Promise<DkimKey[]> {
+  const made: DkimKey[] = [];
+  for (const key of wanted) {
+    try {
+      made.push(await inFolder(folder, () => createKey(folder, key)));
+    } catch (error) {
+      for (const one of made) await inFolder(folder, () => removeKey(folder, one));
+      if (((error as Error).cause as NodeJS.ErrnoException | undefined)?.code !== "EEXIST") throw error;
+      throw new UsageError(
+        `There is a key ${key.selector} of ${key.domain} already`,
+        "--selector names another one; a key is replaced by a new selector, so that both are valid for a while",
+      );
+    }
+  }
+  return made;
 }
 
 export async function listAllKeys(flags: SettingsFlags & JsonFlag, context: CommandContext): Promise<ExitStatus> {

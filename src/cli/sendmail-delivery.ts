@@ -10,9 +10,10 @@ import type { Config } from "../config/schema.ts";
 import { recipientsOf } from "../mail/addressed.ts";
 import { splitMessage } from "../mail/header.ts";
 import { formatMailbox } from "../mail/mailbox.ts";
+import { parseForwardPath, parseReversePath } from "../mail/path.ts";
 import { writeDurably } from "../platform/durable-file.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
-import { withoutPickupFields } from "./sendmail-message.ts";
+import { formatPickupFields, withoutPickupFields } from "../smtp/pickup-fields.ts";
 import { submitMail } from "./submit-server.ts";
 
 export type Handed = SubmitResult | { readonly kind: "left"; readonly path: string };
@@ -60,15 +61,25 @@ async function leave(
 }
 
 /** The envelope as its first fields: docs/folders.md. @throws {Fault} `submission.malformed` where the header was to name recipients and cannot */
-export function pickupFile({ from, to, headerRecipients }: SubmitEnvelope, octets: Buffer): Buffer {
-  const message = withoutPickupFields(octets);
+export function pickupFile(
+  { from, to, headerRecipients, notify, ret, envelopeId }: SubmitEnvelope,
+  octets: Buffer,
+): Buffer {
+  const { header: given, separator, body } = splitMessage(octets);
+  const header = withoutPickupFields(given);
   const isNamed = (name: string) => /^(?:resent-)?(?:to|cc|bcc)$/i.test(name);
-  const { header } = splitMessage(message);
   const found =
     headerRecipients && (to.length === 0 || header.fields.some(({ name }) => isNamed(name)))
       ? recipientsOf(header)
       : [];
-  const recipients = [...new Set([...to, ...found.map(formatMailbox)])];
-  const lines = [`X-Sender: ${from ?? "<>"}`, ...recipients.map((address) => `X-Receiver: ${address}`)];
-  return Buffer.concat([Buffer.from(lines.map((line) => `${line}\r\n`).join("")), message]);
+  const addresses = [...new Set([...to, ...found.map(formatMailbox)])];
+  const fields = formatPickupFields({
+    reversePath: parseReversePath(from ?? "<>"),
+    recipients: addresses.map((address) => ({
+      mailbox: parseForwardPath(address),
+      ...(notify && { options: { notify } }),
+    })),
+    options: { ...(ret && { ret }), ...(envelopeId !== undefined && { envelopeId }) },
+  });
+  return Buffer.concat([Buffer.from(fields), header.octets, separator, body]);
 }

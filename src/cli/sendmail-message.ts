@@ -2,6 +2,8 @@
  * What a message needs that a program hands to sendmail: names of this machine without a domain get one, in the header too, and a From field where there is
  * none. The rest (Date, Message-ID, line ends) is the server's affair. Pure.
  */
+
+import { fromField } from "../inbound/submitted-mail.ts";
 import { parseAddressList } from "../mail/address-list.ts";
 import { encodeWords } from "../mail/encoded-word.ts";
 import { type Field, Header, splitMessage } from "../mail/header.ts";
@@ -12,6 +14,8 @@ import { UsageError } from "./failure.ts";
 const addressFields = /^(?:resent-)?(?:from|sender|reply-to|to|cc|bcc)$/i;
 /** Octets of a line without its end. RFC 5322 §2.1.1. */
 const lineOctetsMax = 998;
+/** Of the name before an address, so that it fits on a line. */
+const nameCharactersMax = 200;
 const localName = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+$/;
 
 /** `root` is `root@DOMAIN`; anything else stays as it is. */
@@ -59,24 +63,20 @@ export function completeMessage(
     .map((field) => qualifyField(field, facts.domain));
   const named = new Header(fields);
   const hasFrom = named.has("From") || named.has("Resent-From");
-  const complete = hasFrom || facts.from === "<>" ? named : named.add("From", fromValue(facts));
+  const complete =
+    hasFrom || facts.from === "<>" ? named : named.addField(fromField(facts.from, phraseOf(facts.fullName)));
   return Buffer.concat([complete.octets, separator, body]);
 }
 
-/** Without what a pickup folder would take for an envelope of its own. */
-export function withoutPickupFields(octets: Buffer): Buffer {
-  const { header, separator, body } = splitMessage(octets);
-  const first = header.fields.findIndex(({ name }) => !/^x-(?:sender|receiver)$/i.test(name));
-  const fields = header.fields.slice(first === -1 ? header.fields.length : first);
-  return Buffer.concat([new Header(fields).octets, separator, body]);
-}
-
-function fromValue({ from, fullName }: { readonly from: string; readonly fullName: string | null }): string {
-  const name = (fullName ?? "").replace(/[\x00-\x1f\x7f]+/g, " ").trim();
-  if (name === "") return from;
-  // A phrase is a quoted string, or encoded words. RFC 5322 §3.2.5, RFC 2047 §5.
-  const phrase = /[^\x20-\x7e]|=\?/.test(name) ? encodeWords(name) : `"${name.replace(/["\\]/g, "\\$&")}"`;
-  return `${phrase} <${from}>`;
+/** A quoted string, or encoded words. RFC 5322 §3.2.5, RFC 2047 §5. */
+function phraseOf(fullName: string | null): string {
+  const plain = (fullName ?? "")
+    .toWellFormed()
+    .replace(/[\x00-\x1f\x7f]+/g, " ")
+    .trim();
+  const name = [...plain].slice(0, nameCharactersMax).join("");
+  if (name === "") return "";
+  return /[^\x20-\x7e]|=\?/.test(name) ? encodeWords(name) : `"${name.replace(/["\\]/g, "\\$&")}"`;
 }
 
 /** Octet by octet: what is not ASCII, and encoded words, are somebody else's and stay what they are. */

@@ -1,5 +1,6 @@
 /** The options of sendmail, as programs have given them for decades: read as getopt(3) would, taken where they mean something here, harmless where they do not. Pure. */
 import type { Notify } from "../mail/envelope.ts";
+import { encodeXtext } from "../smtp/xtext.ts";
 import { UsageError } from "./failure.ts";
 
 export interface SendmailOptions {
@@ -103,7 +104,7 @@ function takeValue(
       options.ret = readRet(value);
       break;
     case "V":
-      options.envelopeId = value;
+      options.envelopeId = readEnvelopeId(value);
       break;
     case "o":
       // -oi and -ot are the old names of -i and -t; every other is a matter of the sendmail program's own.
@@ -143,6 +144,15 @@ function readRet(value: string): "FULL" | "HDRS" {
   if (ret !== "FULL" && ret !== "HDRS")
     throw new UsageError(`sendmail: -R: expected full or hdrs, not ${JSON.stringify(value)}`);
   return ret;
+}
+
+/** RFC 3461 §4.4: printable ASCII, and no more than 100 characters once it is xtext. */
+function readEnvelopeId(value: string): string {
+  if (!/^[\x20-\x7e]+$/.test(value) || encodeXtext(value).length > 100)
+    throw new UsageError(
+      `sendmail: -V: expected an envelope id of at most 100 printable characters, not ${JSON.stringify(value.slice(0, 120))}`,
+    );
+  return value;
 }
 
 /** Several may stand in one word. */

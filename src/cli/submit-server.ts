@@ -8,8 +8,8 @@ import type { SubmitEnvelope, SubmitResult } from "../admin/submit-control.ts";
 import { Fault } from "../platform/fault.ts";
 import { shorter, unanswered } from "./control-client.ts";
 
-/** Time without a sign of the server: sinks may take theirs before it answers. */
-const silenceMs = 10 * 60_000;
+/** Time without a sign of the server: sinks may take theirs before it answers. While we wait for the message ourselves it owes us none. */
+const silenceMsMax = 10 * 60_000;
 const answerOctetsMax = 1024 * 1024;
 
 export interface SubmitTarget {
@@ -25,6 +25,7 @@ export async function submitMail(
   { data, cwd }: SubmitTarget,
   envelope: SubmitEnvelope,
   octets: AsyncIterable<Buffer> | Iterable<Buffer>,
+  { silenceMs = silenceMsMax }: { readonly silenceMs?: number } = {},
 ): Promise<SubmitResult> {
   const socketPath = join(data, controlSocketName);
   const shown = shorter(socketPath, cwd);
@@ -38,6 +39,7 @@ export async function submitMail(
   });
   let hasAnswered = false;
   let inputFault: unknown;
+  const input: Input = { isAwaited: false };
   const fail = (error: NodeJS.ErrnoException) => {
     // An answer that came before the message was through stands. What the input throws comes back from the connection it broke.
     if (!hasAnswered) reject(inputFault ?? unanswered(error, shown));
@@ -57,12 +59,15 @@ export async function submitMail(
       reject(error instanceof Fault ? error : unanswered(error as NodeJS.ErrnoException, shown));
     }
   });
-  asked.on("timeout", () => asked.destroy(new Error(`no answer within ${silenceMs / 60_000} minutes`)));
+  asked.on("timeout", () => {
+    // A program may take hours over what it writes; its next octets begin the time anew.
+    if (!input.isAwaited) asked.destroy(new Error(`no answer within ${silenceMs / 60_000} minutes`));
+  });
   asked.on("error", fail);
   // Nothing is read before somebody is there to take it.
   asked.on("socket", (socket) => {
     const write = () => {
-      const pieces = body(envelope, octets, (error) => {
+      const pieces = body(envelope, noting(octets, input), (error) => {
         inputFault = error;
       });
       pipeline(Readable.from(pieces), asked).catch(fail);
@@ -73,9 +78,25 @@ export async function submitMail(
   return await promise;
 }
 
+interface Input {
+  /** Its next octets are not here yet. */
+  isAwaited: boolean;
+}
+
+/** The same octets, with word of whether they are waited for. */
+async function* noting(octets: AsyncIterable<Buffer> | Iterable<Buffer>, input: Input): AsyncGenerator<Buffer> {
+  input.isAwaited = true;
+  for await (const piece of octets) {
+    input.isAwaited = false;
+    yield piece;
+    input.isAwaited = true;
+  }
+  input.isAwaited = false;
+}
+
 async function* body(
   envelope: SubmitEnvelope,
-  octets: AsyncIterable<Buffer> | Iterable<Buffer>,
+  octets: AsyncIterable<Buffer>,
   onFault: (error: unknown) => void,
 ): AsyncGenerator<Buffer> {
   yield Buffer.from(`${JSON.stringify(envelope)}\n`);

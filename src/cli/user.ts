@@ -6,7 +6,7 @@ import { Fault } from "../platform/fault.ts";
 import { hashPassword, PasswordChecks } from "../platform/password.ts";
 import { formatDuration, type Rate } from "../platform/value.ts";
 import {
-  checkUserAddress,
+  checkUserAddresses,
   checkUserName,
   checkUserRate,
   type User,
@@ -43,7 +43,7 @@ export async function addUser(
   const { config } = loadSettings(flags, context);
   const file = config.auth.users;
   const checkedName = checkUserName(name);
-  const addresses = (flags.address ?? []).map(checkUserAddress);
+  const addresses = checkUserAddresses(flags.address ?? []);
   const rate = flags.rate === undefined ? null : checkUserRate(flags.rate);
   // Before the password is asked for: nobody types one for nothing.
   refuseKnown(await readUsers(file), checkedName);
@@ -85,7 +85,7 @@ export async function setUser(name: string, flags: UserFlags, context: CommandCo
   if (flags.address === undefined && flags.rate === undefined)
     throw new UsageError("Cannot change a user: neither --address nor --rate says what of him");
   const isNone = flags.address?.length === 1 && flags.address[0] === none;
-  const addresses = isNone ? [] : flags.address?.map(checkUserAddress);
+  const addresses = isNone ? [] : flags.address && checkUserAddresses(flags.address);
   const rate = flags.rate === none ? null : flags.rate === undefined ? undefined : checkUserRate(flags.rate);
   const user = await changeUser(config.auth.users, name, (before) => ({
     ...before,

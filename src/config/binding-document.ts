@@ -4,7 +4,6 @@
  */
 import { basename, isAbsolute, relative, resolve } from "node:path";
 import { answerMsDefault } from "../events/answer-time.ts";
-import { priorityDefault } from "../events/binding.ts";
 import type { EventName } from "../events/event.ts";
 import { eventNames, isEventName } from "../events/event-table.ts";
 import {
@@ -17,6 +16,7 @@ import {
 } from "../events/override.ts";
 import { Fault } from "../platform/fault.ts";
 import { choice, count, describeRaw, formatDuration, isTable, text, type ValueKind } from "../platform/value.ts";
+import { defaultPriority } from "../sinks/default-priority.ts";
 import type { SinkEntry } from "../sinks/load-sinks.ts";
 
 /** A later one is not read: what it says could be misunderstood. */
@@ -186,7 +186,7 @@ export function differences(before: BindingContent, after: BindingContent): Diff
   for (const one of after.added) {
     const former = before.added.find(({ id }) => id === one.id);
     if (!former) {
-      const settings = fieldsThatDiffer(plainFields, one).map(
+      const settings = fieldsThatDiffer(plainFields(one), one).map(
         (field) => `${labels[field]} ${describeField(one, field)}`,
       );
       found.push({ sign: "+", id: one.id, words: [describeSink(one), ...settings] });
@@ -204,16 +204,18 @@ export function differences(before: BindingContent, after: BindingContent): Diff
 }
 
 /** Fields of an added binding where nothing is said. */
-export const plainFields: Required<BindingFields> = {
-  enabled: true,
-  priority: priorityDefault,
-  rule: null,
-  phase: "session",
-  onFault: "defer",
-  timeoutMs: answerMsDefault,
-  maxFirings: 0,
-  properties: {},
-};
+export function plainFields({ use = null }: { readonly use?: string | null }): Required<BindingFields> {
+  return {
+    enabled: true,
+    priority: defaultPriority(use),
+    rule: null,
+    phase: "session",
+    onFault: "defer",
+    timeoutMs: answerMsDefault,
+    maxFirings: 0,
+    properties: {},
+  };
+}
 
 /** What people call a field. */
 const labels: Readonly<Record<keyof BindingFields, string>> = {
@@ -303,7 +305,7 @@ function readEntry(raw: unknown, place: string): Omit<AddedBinding, "id"> {
     ...(exported !== undefined && { export: exported }),
     event,
     ...(name !== undefined && { name }),
-    ...plainFields,
+    ...plainFields(use === undefined ? {} : { use }),
     ...read,
     properties: Object.fromEntries(Object.entries(properties).filter(([, value]) => value !== null)),
   };

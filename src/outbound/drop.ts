@@ -1,20 +1,19 @@
 /**
  * The drop folder: mail as files that programs take away, one for a message and those of its recipients that go there together. Above the message stand
- * `X-Sender:` once and `X-Receiver:` for each recipient, so that a file moved into the pickup folder is sent again as it was. A file is whole under its name
+ * `X-Sender:` once and `X-Receiver:` for each recipient, with what was asked for, so that a file moved into the pickup folder is sent again as it was. A file is whole under its name
  * or not there at all, and durable before it counts as delivered; names are never used twice.
  */
 import { lstat, open, readdir, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { createId } from "../mail/ids.ts";
-import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
-import type { Message } from "../mail/message.ts";
-import { formatReversePath } from "../mail/path.ts";
+import type { Message, Recipient } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
 import { crashPoint } from "../platform/crash-point.ts";
 import { writeFully } from "../platform/durable-file.ts";
 import { makeFolderDurably } from "../platform/durable-folder.ts";
 import { describeThrown } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
+import { formatPickupFields, withoutPickupFields } from "../smtp/pickup-fields.ts";
 import { copyMark } from "./copy-mark.ts";
 import { FolderRoom } from "./folder-room.ts";
 import { FolderSync } from "./folder-sync.ts";
@@ -26,8 +25,8 @@ export interface DropSettings {
   readonly retentionMs: number;
 }
 
-/** Names we give: the message's id, and seven characters of chance. Nothing else in the folder is ours to remove. */
-const ownName = /^[0-9A-HJKMNP-TV-Z]{16}-[0-9A-HJKMNP-TV-Z]{7}\.eml$/;
+/** Names we give: the message's id, and the mark of its recipients, which was shorter once. Nothing else in the folder is ours to remove. */
+const ownName = /^[0-9A-HJKMNP-TV-Z]{16}-(?:[0-9A-HJKMNP-TV-Z]{7}|[0-9A-F]{32})\.eml$/;
 const asideName = /^\.[0-9A-HJKMNP-TV-Z]{16}-[0-9A-HJKMNP-TV-Z]{7}\.eml\.tmp$/;
 /** A file that is still aside after so long was left by a server that was killed. */
 const asideAgeMsMax = 60 * 60_000;
@@ -83,7 +82,7 @@ export class DropFolder {
   }
 
   /** Writes one file for these recipients; resolves with its path once it is durable. Throws what the disk says. @throws {DropFull} */
-  async deliver(message: Message, recipients: readonly Mailbox[]): Promise<string> {
+  async deliver(message: Message, recipients: readonly Recipient[]): Promise<string> {
     const top = replayableTop(message, recipients);
     const { octetsMax } = this.settings;
     const sizeOctets = top.length + message.body.sizeOctets;
@@ -106,8 +105,8 @@ export class DropFolder {
     }
   }
 
-  async #write(message: Message, recipients: readonly Mailbox[], top: Buffer): Promise<string> {
-    const name = `${message.id}-${copyMark(recipients)}.eml`;
+  async #write(message: Message, recipients: readonly Recipient[], top: Buffer): Promise<string> {
+    const name = `${message.id}-${copyMark(recipients.map(({ mailbox }) => mailbox))}.eml`;
     const aside = join(this.folder, `.${message.id}-${createId(0).slice(9)}.eml.tmp`);
     // For the group too: in a folder that the operator made for another program, that program has to read it.
     const file = await open(aside, "wx", 0o640);
@@ -181,18 +180,9 @@ export class DropFolder {
  * The header as it is dropped. Fields of these names that stood at its very top are left out (stricter: whoever replays the file would take them for the
  * envelope, and they were never more than a claim).
  */
-function replayableTop({ envelope, header, separator }: Message, recipients: readonly Mailbox[]): Buffer {
-  const first = header.fields.findIndex(({ name }) => !/^x-(?:sender|receiver)$/i.test(name));
-  const fields = first === -1 ? [] : header.fields.slice(first);
-  const lines = [
-    `X-Sender: ${formatReversePath(envelope.reversePath)}`,
-    ...recipients.map((recipient) => `X-Receiver: ${formatMailbox(recipient)}`),
-  ];
-  return Buffer.concat([
-    Buffer.from(lines.map((line) => `${line}\r\n`).join("")),
-    ...(first === 0 ? [header.octets] : fields.map(({ octets }) => octets)),
-    separator,
-  ]);
+function replayableTop({ envelope, header, separator }: Message, recipients: readonly Recipient[]): Buffer {
+  const fields = formatPickupFields({ ...envelope, recipients });
+  return Buffer.concat([Buffer.from(fields), withoutPickupFields(header).octets, separator]);
 }
 
 /** Octets of the files in a folder, whosever they are. */

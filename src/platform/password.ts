@@ -43,6 +43,20 @@ export function parsePasswordHash(text: string): ParsedHash | undefined {
   return { memoryKiB, passes, lanes, salt: Buffer.from(match[4]!, "base64"), tag: Buffer.from(match[5]!, "base64") };
 }
 
+/** One of these hashes that has the parameters most of them have; null where there are none. */
+export function usualHash(hashes: Iterable<string>): string | null {
+  const counts = new Map<string, number>();
+  let usual: { readonly hash: string; readonly count: number } | null = null;
+  for (const hash of hashes) {
+    // `$argon2id$v=19$m=19456,t=2,p=1$SALT$TAG`
+    const parameters = hash.slice(0, hash.indexOf("$", "$argon2id$v=19$".length));
+    const count = (counts.get(parameters) ?? 0) + 1;
+    counts.set(parameters, count);
+    if (usual === null || count > usual.count) usual = { hash, count };
+  }
+  return usual?.hash ?? null;
+}
+
 /** The PHC string of a password. */
 export async function hashPassword(password: string): Promise<string> {
   const salt = randomBytes(saltOctets);
@@ -78,16 +92,17 @@ export class PasswordChecks {
   }
 
   /**
-   * Whether it is the password of this hash. With `null` for a hash the answer is no, after the same time: who is no user cannot be told from a wrong password.
-   * `busy`: too many wait already; nothing was checked.
+   * Whether it is the password of this hash. With `null` for a hash the answer is no, after the time that a check against `usual` takes: who is no user cannot be
+   * told from a wrong password. `busy`: too many wait already; nothing was checked.
+   * @param usual a hash with the parameters that others have; null: those of new ones
    */
-  async check(password: string, hash: string | null): Promise<boolean | "busy"> {
+  async check(password: string, hash: string | null, usual: string | null = null): Promise<boolean | "busy"> {
     if (this.#underWay >= this.#limits.concurrency) {
       if (this.#waiting.length >= this.#limits.waitingMax) return "busy";
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     } else this.#underWay++;
     try {
-      return await matches(password, hash);
+      return await matches(password, hash, usual);
     } finally {
       // Who waits longest takes the place over.
       const next = this.#waiting.shift();
@@ -97,13 +112,16 @@ export class PasswordChecks {
   }
 }
 
-async function matches(password: string, hash: string | null): Promise<boolean> {
+async function matches(password: string, hash: string | null, usual: string | null): Promise<boolean> {
   const parsed = hash === null ? undefined : parsePasswordHash(hash);
-  const { tag, ...parameters } = parsed ?? { ...present, salt: Buffer.alloc(saltOctets), tag: Buffer.alloc(tagOctets) };
+  const { tag, ...parameters } = parsed ?? (usual === null ? undefined : parsePasswordHash(usual)) ?? nobodys;
   const tooLong = Buffer.byteLength(password) > passwordOctetsMax;
   const found = await tagOf(tooLong ? "" : password, { ...parameters, tagLength: tag.length });
   return timingSafeEqual(found, tag) && parsed !== undefined && !tooLong;
 }
+
+/** What is computed for nobody. */
+const nobodys: ParsedHash = { ...present, salt: Buffer.alloc(saltOctets), tag: Buffer.alloc(tagOctets) };
 
 async function tagOf(
   password: string,

@@ -2,8 +2,8 @@
  * Keys for DKIM signatures: `DOMAIN/SELECTOR.pem` in a folder of the operator's. The folder is looked at again every few seconds, so that a key that was made,
  * replaced or removed counts without a restart. A key that cannot be used is said in the log, and its mail goes out without that signature.
  */
-import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject } from "node:crypto";
-import { mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
+import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject, randomUUID } from "node:crypto";
+import { link, mkdir, readdir, readFile, rm, rmdir, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { algorithmOf, type DkimAlgorithm } from "../mail/dkim-signature.ts";
@@ -88,7 +88,10 @@ export function keyPath(
   return join(folder, domain, `${selector}.pem`);
 }
 
-/** Makes a key and writes it, readable for its owner alone. @throws {Error} with the code `EEXIST` where there is one of that selector */
+/**
+ * Makes a key and writes it, readable for its owner alone; whole or not at all, and never over another one.
+ * @throws {Error} with the code `EEXIST` where there is one of that selector
+ */
 export async function createKey(
   folder: string,
   key: { readonly domain: string; readonly selector: string; readonly type: "rsa" | "ed25519"; readonly bits: number },
@@ -99,7 +102,15 @@ export async function createKey(
   const { privateKey } =
     key.type === "rsa" ? await generate("rsa", { modulusLength: key.bits }) : await generate("ed25519");
   await mkdir(join(folder, key.domain), { recursive: true, mode: 0o700 });
-  await writeDurably(path, [Buffer.from(privateKey.export({ type: "pkcs8", format: "pem" }))], 0o600);
+  const aside = `${path}.${randomUUID()}`;
+  try {
+    await writeDurably(aside, [Buffer.from(privateKey.export({ type: "pkcs8", format: "pem" }))], 0o600);
+    // Unlike a rename it leaves what somebody else has made meanwhile.
+    await link(aside, path);
+  } finally {
+    await unlink(aside).catch(() => {});
+  }
+  await syncFolder(join(folder, key.domain));
   await syncFolder(folder);
   const { domain, selector } = key;
   return { domain, selector, algorithm: algorithmOf(privateKey)!, privateKey };

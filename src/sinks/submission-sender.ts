@@ -1,6 +1,6 @@
 /**
- * A user sends from his own addresses: the reverse-path and the From field of what comes in by a submission listener are his name, or an address that
- * `onarrival user add --address` gave him. RFC 6409 §6.1.
+ * A user sends from his own addresses: the reverse-path, the From field and the Sender field of what comes in by a submission listener are his name, or an address
+ * that `onarrival user add --address` gave him. RFC 6409 §6.1, RFC 5322 §3.6.2.
  */
 import type { Sink } from "../events/sink.ts";
 import { proceed, refuse, type Verdict } from "../events/verdict.ts";
@@ -23,19 +23,21 @@ export interface SenderMatchOptions {
 
 const notHisPath = refuse("You may not send from this address", { code: 553, status: "5.7.1" });
 const notHisFrom = refuse("The From field has to name one of your addresses", { code: 550, status: "5.7.1" });
+const noFrom = refuse("The message has no From field", { code: 550, status: "5.6.0" });
+const notHisSender = refuse("The Sender field has to name one of your addresses", { code: 550, status: "5.7.1" });
 const noLonger = refuse("You may not send mail any more", { code: 550, status: "5.7.1" });
 
 export function senderLoginMatch({ users, accepted, listeners, mustMatch }: SenderMatchOptions): Sink {
   /** Who logged in another way than by our file has no addresses that we know. */
   async function judge(
     name: string,
-    isHis: (user: User) => boolean,
-    { otherwise, unknown = proceed }: { readonly otherwise: Verdict; readonly unknown?: Verdict },
+    objectionTo: (user: User) => Verdict,
+    { unknown = proceed }: { readonly unknown?: Verdict } = {},
   ): Promise<Verdict> {
     const user = await users.find(name);
     if (!user) return unknown;
     if (!user.enabled) return noLonger;
-    return !mustMatch() || isHis(user) ? proceed : otherwise;
+    return mustMatch() ? objectionTo(user) : proceed;
   }
   return {
     name: "sender-login-match",
@@ -44,27 +46,36 @@ export function senderLoginMatch({ users, accepted, listeners, mustMatch }: Send
       // Who was removed since is a stranger to the file, and not to us.
       const wasOurs = accepted.get(session) === session.user;
       // Receipts and answers of a client's own have the null reverse-path (RFC 8098 §3); their From field is looked at all the same.
-      const isHis = (user: User) => reversePath === null || maySendFrom(user, reversePath);
-      return judge(session.user, isHis, { otherwise: notHisPath, unknown: wasOurs ? noLonger : proceed });
+      const objectionTo = (user: User) =>
+        reversePath === null || maySendFrom(user, reversePath) ? proceed : notHisPath;
+      return judge(session.user, objectionTo, { unknown: wasOurs ? noLonger : proceed });
     },
     onArrival({ message }) {
       const { user: name, listener } = message.origin;
       if (name === null || !listeners.has(listener)) return proceed;
-      const authors = authorsOf(message.header);
-      const isHis = (user: User) => authors?.every((author) => maySendFrom(user, author)) ?? false;
-      return judge(name, isHis, { otherwise: notHisFrom });
+      const { header } = message;
+      return judge(name, (user) => {
+        // The null reverse-path gives none: what has another has a From field by now.
+        if (!header.has("From")) return noFrom;
+        if (!areHis(user, mailboxesOf(header, "From"))) return notHisFrom;
+        return header.has("Sender") && !areHis(user, mailboxesOf(header, "Sender")) ? notHisSender : proceed;
+      });
     },
   };
 }
 
+function areHis(user: User, mailboxes: readonly Mailbox[] | undefined): boolean {
+  return mailboxes?.every((mailbox) => maySendFrom(user, mailbox)) ?? false;
+}
+
 /**
- * The mailboxes of every From field; undefined where one names nobody, or cannot be read. RFC 5322 §3.6.2. Encoded words are not decoded: no comma, comment or
- * address begins in one (RFC 2047 §5), and what would be read there is not what others read.
+ * The mailboxes of every field of that name; undefined where one names nobody, or cannot be read. Encoded words are not decoded: no comma, comment or address
+ * begins in one (RFC 2047 §5), and what would be read there is not what others read.
  */
-function authorsOf({ fields }: Header): readonly Mailbox[] | undefined {
+function mailboxesOf({ fields }: Header, wanted: "From" | "Sender"): readonly Mailbox[] | undefined {
   try {
     const lists = fields
-      .filter(({ name }) => name.toLowerCase() === "from")
+      .filter(({ name }) => name.toLowerCase() === wanted.toLowerCase())
       .map((field) => parseAddressList(fieldValue(field)));
     return lists.some((list) => list.length === 0) ? undefined : lists.flat();
   } catch (error) {

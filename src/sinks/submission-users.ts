@@ -12,7 +12,7 @@ import { userKey } from "./users-document.ts";
 import type { UsersFile } from "./users-file.ts";
 
 export interface UsersOptions {
-  readonly users: Pick<UsersFile, "find">;
+  readonly users: Pick<UsersFile, "find" | "usualHash">;
   readonly passwords: Pick<PasswordChecks, "check">;
   readonly clock: Pick<Clock, "monotonicMs">;
   readonly accepted: AcceptedUsers;
@@ -45,7 +45,8 @@ export function usersSink({ users, passwords, clock, accepted }: UsersOptions): 
       };
       try {
         const user = await users.find(name);
-        const matches = await passwords.check(secret, user?.enabled ? user.password : null);
+        const hash = user?.enabled ? user.password : null;
+        const matches = await passwords.check(secret, hash, user?.password ?? users.usualHash);
         if (matches === "busy") {
           end("undecided");
           log.warn("users.busy", facts);

@@ -10,7 +10,10 @@ import { nearestWord, type Rate, rate as rateKind } from "../platform/value.ts";
 export const usersMax = 100_000;
 /** Octets of a name. */
 export const userNameOctetsMax = 255;
-const addressesMax = 1_000;
+/** Addresses of one user. */
+export const addressesMax = 1_000;
+
+const expectedAddresses = `expected a list of at most ${addressesMax} addresses`;
 
 export interface User {
   /** As it was written; compared without case. */
@@ -52,6 +55,14 @@ export function checkUserAddress(text: string): string {
     "user.invalid",
     `Cannot take ${JSON.stringify(text.slice(0, 80))} for an address of a user: expected local-part@domain or *@domain`,
   );
+}
+
+/** All addresses of a user. @throws {Fault} `user.invalid` */
+export function checkUserAddresses(texts: readonly string[]): readonly string[] {
+  if (texts.length > addressesMax) {
+    throw new Fault("user.invalid", `Cannot take ${texts.length} addresses for a user: ${expectedAddresses}`);
+  }
+  return texts.map(checkUserAddress);
 }
 
 /** @throws {Fault} `user.invalid` */
@@ -146,7 +157,7 @@ function readUser(raw: unknown, place: string, say: Say): User | undefined {
   if (typeof enabled !== "boolean") say(`${place}.enabled`, "expected true or false");
   const isList =
     Array.isArray(addresses) && addresses.length <= addressesMax && addresses.every((one) => typeof one === "string");
-  if (!isList) say(`${place}.addresses`, `expected a list of at most ${addressesMax} addresses`);
+  if (!isList) say(`${place}.addresses`, expectedAddresses);
   const checkedAddresses = isList
     ? (addresses as string[]).map((one, i) => check(`addresses[${i}]`, () => checkUserAddress(one)) ?? "")
     : [];

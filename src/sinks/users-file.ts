@@ -10,7 +10,9 @@ import { crashPoint } from "../platform/crash-point.ts";
 import { syncFolder, writeFully } from "../platform/durable-file.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
+import { usualHash } from "../platform/password.ts";
 import { formatUsers, parseUsers, type User, type Users, userKey } from "./users-document.ts";
+import { takeUsersLock, type UsersLock } from "./users-lock.ts";
 
 const nobody: Users = new Map();
 
@@ -30,35 +32,48 @@ export async function readUsers(file: string): Promise<Users> {
 }
 
 /**
- * Changes the file: what `change` makes of its users is in it, durably, once this resolves. Two commands at a time wait for each other.
- * @throws {Fault} `users.unreadable`, and what `change` throws; then nothing changed
+ * Changes the file: what `change` makes of its users is in it, durably, once this resolves. Two commands at a time wait for each other; `change` is asked again where
+ * another one has taken over meanwhile.
+ * @throws {Fault} `users.unreadable`, also where what is to be written could not be read again; and what `change` throws; then nothing changed
  */
 export async function changeUsers(file: string, change: (users: Users) => Users | Promise<Users>): Promise<void> {
-  const lock = `${file}.lock`;
-  await takeLock(lock);
-  try {
-    const next = await change(await readUsers(file));
-    // For the server alone: whoever reads hashes can try passwords at leisure.
-    const aside = `${file}.${randomUUID()}.tmp`;
+  for (;;) {
+    const lock = await takeUsersLock(`${file}.lock`);
     try {
-      const handle = await open(aside, "wx", 0o600);
-      try {
-        await writeFully(handle, Buffer.from(formatUsers(next)));
-        await keepOwner(handle, file);
-        await handle.datasync();
-      } finally {
-        await handle.close();
-      }
-      crashPoint("users.written");
-      await rename(aside, file);
-    } catch (error) {
-      await unlink(aside).catch(() => {});
-      throw new Fault("users.unreadable", `Cannot write ${file}: ${describeThrown(error)}`, { cause: error });
+      const text = formatUsers(await change(await readUsers(file)));
+      parseUsers(text, file);
+      if (await replaceFile(file, text, lock)) return;
+    } finally {
+      await lock.release();
     }
-    await syncFolder(dirname(file));
-  } finally {
-    await unlink(lock).catch(() => {});
   }
+}
+
+/** False where the lock was lost before it was done; then nothing changed. @throws {Fault} `users.unreadable` */
+async function replaceFile(file: string, text: string, lock: UsersLock): Promise<boolean> {
+  const aside = `${file}.${randomUUID()}.tmp`;
+  try {
+    // For the server alone: whoever reads hashes can try passwords at leisure.
+    const handle = await open(aside, "wx", 0o600);
+    try {
+      await writeFully(handle, Buffer.from(text));
+      await keepOwner(handle, file);
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+    crashPoint("users.written");
+    if (!(await lock.isHeld())) {
+      await unlink(aside);
+      return false;
+    }
+    await rename(aside, file);
+  } catch (error) {
+    await unlink(aside).catch(() => {});
+    throw new Fault("users.unreadable", `Cannot write ${file}: ${describeThrown(error)}`, { cause: error });
+  }
+  await syncFolder(dirname(file));
+  return true;
 }
 
 /** A file that root writes stays the server's own. */
@@ -66,37 +81,6 @@ async function keepOwner(handle: Awaited<ReturnType<typeof open>>, file: string)
   if (process.getuid?.() !== 0) return;
   const owner = await stat(file).catch(() => stat(dirname(file)));
   await handle.chown(owner.uid, owner.gid);
-}
-
-/** How often a lock is looked at, and how long before it is taken for one whose owner was killed. */
-const lockLookMs = 50;
-const lockStaleMs = 30_000;
-
-async function takeLock(lock: string): Promise<void> {
-  for (;;) {
-    try {
-      await (await open(lock, "wx", 0o600)).close();
-      return;
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== "EEXIST")
-        throw new Fault("users.unreadable", `Cannot write beside ${lock}: ${describeThrown(error)}`, { cause: error });
-    }
-    const found = await stat(lock).catch(() => undefined);
-    if (found && Date.now() - found.mtimeMs > lockStaleMs) await removeLock(lock);
-    else await new Promise((resolve) => setTimeout(resolve, lockLookMs));
-  }
-}
-
-/** @throws {Fault} `users.unreadable` */
-async function removeLock(lock: string): Promise<void> {
-  await unlink(lock).catch((error: NodeJS.ErrnoException) => {
-    // Somebody else was faster.
-    if (error.code === "ENOENT") return;
-    throw new Fault("users.unreadable", `Cannot remove the old lock ${lock}: ${describeThrown(error)}`, {
-      cause: error,
-    });
-  });
 }
 
 /** Least time between two looks at the file. */
@@ -108,9 +92,10 @@ export class UsersFile {
   readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #log: Log;
   #users: Users = nobody;
+  #usualHash: string | null = null;
   #version: Version | undefined;
   #lookedAt = Number.NEGATIVE_INFINITY;
-  #looking: Promise<void> | undefined;
+  #looking: Promise<boolean> | undefined;
 
   constructor({
     file,
@@ -126,16 +111,25 @@ export class UsersFile {
   async start(): Promise<void> {
     this.#version = await this.#versionNow();
     this.#lookedAt = this.#clock.monotonicMs();
-    this.#users = await readUsers(this.#file);
+    await this.#read();
     if (this.#users.size === 0) this.#log.warn("users.none", { file: this.#file });
   }
 
-  /** Reads it again where it has changed; at once, not when the next client comes. */
-  async refresh(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => {
+  /** Reads it again where it has changed; at once, not when the next client comes. Gives whether other users hold now. */
+  refresh(): Promise<boolean> {
+    return (this.#looking ??= this.#look().finally(() => {
       this.#looking = undefined;
-    });
-    await this.#looking;
+    }));
+  }
+
+  /** How many users there are, as the file was when it was looked at last. */
+  get size(): number {
+    return this.#users.size;
+  }
+
+  /** A hash of theirs with the parameters that most have: what a login of nobody is to cost. */
+  get usualHash(): string | null {
+    return this.#usualHash;
   }
 
   /** The user of that name, as the file has him now. */
@@ -149,16 +143,23 @@ export class UsersFile {
     return this.#users.get(userKey(name));
   }
 
-  async #look(): Promise<void> {
+  async #read(): Promise<void> {
+    this.#users = await readUsers(this.#file);
+    this.#usualHash = usualHash([...this.#users.values()].map(({ password }) => password));
+  }
+
+  async #look(): Promise<boolean> {
     this.#lookedAt = this.#clock.monotonicMs();
     const version = await this.#versionNow();
-    if (version === this.#version) return;
+    if (version === this.#version) return false;
     this.#version = version;
     try {
-      this.#users = await readUsers(this.#file);
+      await this.#read();
       this.#log.info("users.read", { file: this.#file, users: this.#users.size });
+      return true;
     } catch (error) {
       this.#log.error("users.unreadable", { file: this.#file, reason: describeThrown(error), kept: this.#users.size });
+      return false;
     }
   }
 

@@ -3,26 +3,13 @@
  * the domains of its routes on. The recipient `refused@exim.test` is refused at the end of data where the client asked for PRDR. Needs root.
  */
 import { execFileSync } from "node:child_process";
-import {
-  chmodSync,
-  chownSync,
-  copyFileSync,
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, chownSync, copyFileSync, existsSync, globSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePorts } from "../free-ports.ts";
 import { runProgram } from "../site.ts";
 import { requireTool } from "../tools.ts";
-import { Daemon } from "./daemon.ts";
-import { findIds, findMail, findMailWhere } from "./sample-mail.ts";
+import { createPrivateFolder, PrivateServer } from "./private-server.ts";
 import { certificateFile, keyFile } from "./tls-files.ts";
 
 /** Mail for a domain goes to this port of `localhost`, with these options of the smtp transport. `OUR_AUTHORITY` is the file of the authority of the tests' certificate. */
@@ -40,20 +27,9 @@ export interface EximOptions {
 
 type EximPort = "clear" | "starttls" | "implicit" | "users";
 
-export class Exim {
-  readonly folder: string;
-  readonly ports: Readonly<Record<EximPort, number>>;
-  #daemon: Daemon;
-
-  private constructor(folder: string, ports: Readonly<Record<EximPort, number>>) {
-    this.folder = folder;
-    this.ports = ports;
-    this.#daemon = this.#run();
-  }
-
+export class Exim extends PrivateServer<EximPort> {
   static async start(options: EximOptions): Promise<Exim> {
-    const folder = mkdtempSync(join(tmpdir(), "onarrival-exim-"));
-    chmodSync(folder, 0o755); // Exim's own user has to come in.
+    const folder = createPrivateFolder("exim");
     const [clear, starttls, implicit, users] = (await freePorts(4)) as [number, number, number, number];
     const ports = { clear, starttls, implicit, users };
     const uid = Number(execFileSync("id", ["-u", eximUser], { encoding: "utf8" }));
@@ -72,33 +48,17 @@ export class Exim {
       chownSync(join(folder, "tls", name), uid, 0);
     }
     writeFileSync(join(folder, "exim.conf"), configuration(folder, ports, options));
-    const exim = new Exim(folder, ports);
-    try {
-      await exim.#daemon.listensOn(Object.values(ports));
-      return exim;
-    } catch (error) {
-      const words = exim.log();
-      await exim.remove();
-      throw new Error(`${(error as Error).message}\n${words}`, { cause: error });
-    }
-  }
-
-  #run(): Daemon {
-    return new Daemon([join(this.folder, "exim4"), "-C", join(this.folder, "exim.conf"), "-bdf", "-q1m"], {
-      logFile: join(this.folder, "daemon.log"),
-      cwd: this.folder,
+    const exim = new Exim({
+      folder,
+      ports,
+      command: [join(folder, "exim4"), "-C", join(folder, "exim.conf"), "-bdf", "-q1m"],
+      upPorts: ["clear", "starttls", "implicit", "users"],
+      maildir: "mail/new/*",
+      mailboxField: "Envelope-to",
+      logFiles: ["log/mainlog", "log/rejectlog", "log/paniclog"],
     });
-  }
-
-  /** SIGKILL to every process of it. */
-  async kill9(): Promise<void> {
-    await this.#daemon.kill9();
-  }
-
-  /** Starts it again on the spool as it is. */
-  async up(): Promise<void> {
-    this.#daemon = this.#run();
-    await this.#daemon.listensOn(Object.values(this.ports));
+    await exim.up();
+    return exim;
   }
 
   /** Runs the queue until nothing new is delivered any more. Gives the ids of what is left in it. */
@@ -112,45 +72,6 @@ export class Exim {
       await sleep(200);
     }
     return new Set(queued().map((file) => basename(file, "-H")));
-  }
-
-  /** The message it took into its Maildir, line ends as CRLF. */
-  received(id: string): Promise<Buffer> {
-    return findMail(this.#maildir, id, () => this.log());
-  }
-
-  /** The text of a message it took for this mailbox whose beginning matches. */
-  async receivedWhere(mailbox: string, wanted: RegExp): Promise<string> {
-    const isIt = (top: string) => new RegExp(`^Envelope-to: ${mailbox}$`, "m").test(top) && wanted.test(top);
-    const what = `for ${mailbox} with ${wanted}`;
-    const found = await findMailWhere(this.#maildir, isIt, { what, words: () => this.log() });
-    return found.toString("latin1");
-  }
-
-  /** Waits until it holds so many messages. Gives their Message-IDs, sorted. */
-  receivedIds(count: number): Promise<readonly string[]> {
-    return findIds(this.#maildir, count, () => this.log());
-  }
-
-  /** Forgets what it has received. */
-  clear(): void {
-    for (const file of globSync(this.#maildir)) rmSync(file);
-  }
-
-  log(): string {
-    return ["log/mainlog", "log/rejectlog", "log/paniclog"]
-      .map((name) => join(this.folder, name))
-      .map((file) => (existsSync(file) ? readFileSync(file, "utf8").slice(-10_000) : ""))
-      .join("\n");
-  }
-
-  get #maildir(): string {
-    return join(this.folder, "mail/new/*");
-  }
-
-  async remove(): Promise<void> {
-    await this.#daemon.stop();
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

@@ -3,26 +3,13 @@
  * Maildir, and sends mail for the domains of its routes on. Its own defaults but for what the privacy of the instance needs. Needs root.
  */
 import { execFileSync } from "node:child_process";
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { chownSync, existsSync, globSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePorts } from "../free-ports.ts";
 import { type Finished, runProgram } from "../site.ts";
 import { requireTool } from "../tools.ts";
-import { Daemon } from "./daemon.ts";
-import { findIds, findMail, findMailWhere } from "./sample-mail.ts";
+import { createPrivateFolder, PrivateServer } from "./private-server.ts";
 import { certificateFile, keyFile } from "./tls-files.ts";
 
 /** Mail for a domain goes to this port of `localhost`, with these settings of smtp(8). */
@@ -53,55 +40,28 @@ const services = {
 
 export type PostfixService = keyof typeof services;
 
-export class Postfix {
-  readonly folder: string;
-  readonly ports: Readonly<Record<PostfixService, number>>;
-  #daemon: Daemon;
-
-  private constructor(folder: string, ports: Readonly<Record<PostfixService, number>>) {
-    this.folder = folder;
-    this.ports = ports;
-    this.#daemon = this.#run();
-  }
-
+export class Postfix extends PrivateServer<PostfixService> {
   static async start(
     routes: Readonly<Record<string, PostfixRoute>>,
     users: Readonly<Record<string, string>> = {},
   ): Promise<Postfix> {
-    const folder = mkdtempSync(join(tmpdir(), "onarrival-postfix-"));
-    chmodSync(folder, 0o755); // Postfix's own user has to come in.
+    const folder = createPrivateFolder("postfix");
     const names = Object.keys(services) as PostfixService[];
     const free = await freePorts(names.length);
     const ports = Object.fromEntries(names.map((name, i) => [name, free[i]!])) as Record<PostfixService, number>;
     writeInstance(folder, { ports, routes });
     await addUsers(folder, users);
-    const postfix = new Postfix(folder, ports);
-    try {
-      await postfix.#daemon.listensOn([ports.clear]);
-      return postfix;
-    } catch (error) {
-      const words = postfix.log();
-      await postfix.remove();
-      throw new Error(`${(error as Error).message}\n${words}`, { cause: error });
-    }
-  }
-
-  #run(): Daemon {
-    return new Daemon([requireTool("postfix-master"), "-c", join(this.folder, "config"), "-d"], {
-      logFile: join(this.folder, "master.log"),
-      cwd: this.folder,
+    const postfix = new Postfix({
+      folder,
+      ports,
+      command: [requireTool("postfix-master"), "-c", join(folder, "config"), "-d"],
+      upPorts: ["clear"],
+      maildir: "mail/all/new/*",
+      mailboxField: "Delivered-To",
+      logFiles: ["mail.log"],
     });
-  }
-
-  /** SIGKILL to every process of it. */
-  async kill9(): Promise<void> {
-    await this.#daemon.kill9();
-  }
-
-  /** Starts it again on the queue as it is. */
-  async up(): Promise<void> {
-    this.#daemon = this.#run();
-    await this.#daemon.listensOn([this.ports.clear]);
+    await postfix.up();
+    return postfix;
   }
 
   /** Waits until nothing new is delivered any more. Gives the ids of what is left in the queue. */
@@ -122,43 +82,6 @@ export class Postfix {
     return runProgram(requireTool("postfix-sendmail"), ["-C", join(this.folder, "config"), "-i", ...args], {
       input: octets,
     });
-  }
-
-  /** The message it took into its Maildir, line ends as CRLF. */
-  received(id: string): Promise<Buffer> {
-    return findMail(this.#maildir, id, () => this.log());
-  }
-
-  /** The text of a message it took for this mailbox whose beginning matches. */
-  async receivedWhere(mailbox: string, wanted: RegExp): Promise<string> {
-    const isIt = (top: string) => new RegExp(`^Delivered-To: ${mailbox}$`, "m").test(top) && wanted.test(top);
-    const what = `for ${mailbox} with ${wanted}`;
-    const found = await findMailWhere(this.#maildir, isIt, { what, words: () => this.log() });
-    return found.toString("latin1");
-  }
-
-  /** Waits until it holds so many messages. Gives their Message-IDs, sorted. */
-  receivedIds(count: number): Promise<readonly string[]> {
-    return findIds(this.#maildir, count, () => this.log());
-  }
-
-  /** Forgets what it has received. */
-  clear(): void {
-    for (const file of globSync(this.#maildir)) rmSync(file);
-  }
-
-  log(): string {
-    const file = join(this.folder, "mail.log");
-    return existsSync(file) ? readFileSync(file, "utf8").slice(-10_000) : "";
-  }
-
-  get #maildir(): string {
-    return join(this.folder, "mail/all/new/*");
-  }
-
-  async remove(): Promise<void> {
-    await this.#daemon.stop();
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

@@ -97,6 +97,16 @@ describe("dkim add", () => {
     expect(readdirSync(join(folder(), "example.org"))).toEqual(["s-ed25519.pem"]);
   });
 
+  test("of two that make one selector at once, one makes it and the other hears so", async () => {
+    const tries = await Promise.allSettled([add(), add(), add()]);
+    const made = tries.filter((one) => one.status === "fulfilled");
+    expect(made).toHaveLength(1);
+    for (const one of tries)
+      if (one.status === "rejected") expect(String(one.reason)).toContain("There is a key one of example.org already");
+    expect(made[0]!.value.out).toContain(recordText(await keyOf()));
+    expect(readdirSync(join(folder(), "example.org"))).toEqual(["one.pem"]);
+  });
+
   test("an international domain has its ASCII form on disk and in DNS", async () => {
     const { out } = await add("bücher.example");
     expect(out).toContain("one._domainkey.xn--bcher-kva.example");

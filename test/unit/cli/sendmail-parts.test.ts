@@ -6,9 +6,10 @@ import { exitOfResult, exitOfThrown } from "../../../src/cli/sendmail-exit.ts";
 import { readInput } from "../../../src/cli/sendmail-input.ts";
 import { completeMessage, readAddresses, readSender } from "../../../src/cli/sendmail-message.ts";
 import { readSendmailOptions, type SendmailOptions } from "../../../src/cli/sendmail-options.ts";
+import { addressedByPickup } from "../../../src/inbound/pickup-envelope.ts";
 import { parseAddressList } from "../../../src/mail/address-list.ts";
 import { fieldValue, splitMessage } from "../../../src/mail/header.ts";
-import { formatMailbox } from "../../../src/mail/mailbox.ts";
+import { formatMailbox, parseMailbox } from "../../../src/mail/mailbox.ts";
 import { Fault } from "../../../src/platform/fault.ts";
 
 const defaults: SendmailOptions = {
@@ -46,6 +47,7 @@ describe("readSendmailOptions", () => {
       ["-N", "Success,DELAY", "-R", "hdrs", "-V", "x1", "a@b.test"],
       { notify: ["success", "delay"], ret: "HDRS", envelopeId: "x1" },
     ],
+    ["the longest envelope id", ["-V", "x".repeat(100), "a@b.test"], { envelopeId: "x".repeat(100) }],
     ["a dash as address, behind --", ["--", "-x@b.test"], { recipients: ["-x@b.test"] }],
     [
       "what changes nothing",
@@ -91,6 +93,10 @@ describe("readSendmailOptions", () => {
     ["a daemon", ["-bd"], /no mode -bd/],
     ["a report there is not", ["-N", "often", "a@b.test"], /-N: expected never/],
     ["never and more", ["-N", "never,delay", "a@b.test"], /-N: expected never/],
+    ["an envelope id that is longer", ["-V", "x".repeat(101), "a@b.test"], /-V: expected/],
+    ["one that is longer as xtext", ["-V", "+".repeat(34), "a@b.test"], /-V: expected/],
+    ["one that is not ASCII", ["-V", "ä", "a@b.test"], /-V: expected/],
+    ["none at all", ["-V", "", "a@b.test"], /-V: expected/],
     ["half a message", ["-R", "half", "a@b.test"], /-R: expected full or hdrs/],
   ])("refuses %s", (_why, args, words) => {
     expect(() => readSendmailOptions(args)).toThrow(words);
@@ -211,10 +217,32 @@ describe("completeMessage", () => {
   test("writes the full name as a phrase, and no From for the null sender", () => {
     expect(complete("\nhi", { fullName: 'Ann "A" B' })).toContain('From: "Ann \\"A\\" B" <ann@host.example>\r\n');
     expect(complete("\nhi", { fullName: "Änn" })).toMatch(/^From: =\?utf-8\?.*\?= <ann@host\.example>\r\n/i);
+    expect(splitMessage(Buffer.from(complete("\nhi", { fullName: "Änn" }))).header.get("From")).toBe(
+      "Änn <ann@host.example>",
+    );
     expect(complete("\nhi", { fullName: "a\nBcc: eve" })).toContain('From: "a Bcc: eve" <');
     expect(complete("\nhi", { fullName: "=?a b" })).toMatch(/^From: =\?utf-8\?[^"]*\?= <ann@host\.example>\r\n/i);
     expect(complete("Subject: x\n\n", { from: "<>" })).toBe("Subject: x\n\n");
   });
+});
+
+test.each([
+  ["without a name", null],
+  ["with one", "Jörg"],
+  ["with a long one", "ö".repeat(100)],
+])("completeMessage leaves an address beyond ASCII as it is: %s", (_why, fullName) => {
+  const facts = { from: "jörg=?@host.example", fullName, domain: "example.test" };
+  const completed = completeMessage(Buffer.from("\nhi"), facts).toString();
+  const { header } = splitMessage(Buffer.from(completed));
+  expect(header.get("From")).toBe(fullName === null ? facts.from : `${fullName} <${facts.from}>`);
+  expect(completed).toMatch(/[ <]jörg=\?@host\.example>?\r\n/);
+  expect(Math.max(...completed.split("\r\n").map((line) => line.length))).toBeLessThanOrEqual(78);
+});
+
+test("completeMessage cuts a name that would not fit on a line", () => {
+  const facts = { from: "ann@host.example", fullName: '"'.repeat(5_000), domain: "example.test" };
+  const [line] = completeMessage(Buffer.from("\nhi"), facts).toString().split("\r\n");
+  expect(line!.length).toBeLessThanOrEqual(998);
 });
 
 describe("pickupFile", () => {
@@ -247,6 +275,28 @@ describe("pickupFile", () => {
     ],
   ])("writes %s", (_why, given, text, file) => {
     expect(pickupFile(given, Buffer.from(text)).toString()).toBe(file);
+  });
+
+  test("writes what -N, -R and -V asked for, of each recipient, so that the pickup folder reads it", () => {
+    const given = {
+      ...envelope,
+      to: ["c@d.test", "e@f.test"],
+      notify: ["success", "delay"],
+      ret: "HDRS",
+      envelopeId: "a b",
+    } as const;
+    const file = pickupFile(given, Buffer.from("Subject: x\n\n"));
+    expect(file.toString()).toBe(
+      "X-Sender: <a@b.test> RET=HDRS ENVID=a+20b\r\nX-Receiver: <c@d.test> NOTIFY=SUCCESS,DELAY\r\nX-Receiver: <e@f.test> NOTIFY=SUCCESS,DELAY\r\nSubject: x\n\n",
+    );
+    expect(addressedByPickup(splitMessage(file).header).envelope).toEqual({
+      reversePath: parseMailbox("a@b.test"),
+      recipients: ["c@d.test", "e@f.test"].map((to) => ({
+        mailbox: parseMailbox(to),
+        options: { notify: ["success", "delay"] },
+      })),
+      options: { ret: "HDRS", envelopeId: "a b" },
+    });
   });
 
   test("throws submission.malformed where nobody is named", () => {

@@ -1,6 +1,7 @@
 /** `onarrival submit` and `onarrival route`: the request they make, over a real socket, and what they say of the answer. */
 import { writeFileSync } from "node:fs";
 import { request } from "node:http";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -135,6 +136,23 @@ describe("onarrival submit", () => {
   });
 });
 
+test("submitMail waits for a program that takes its time over the message, and for a silent server no longer than it says", async () => {
+  const envelope = { from: "a@b.test", to: ["c@d.test"], origin: "submit", user: null } as const;
+  const to = { data: site.data, cwd: site.folder };
+  const slow = async function* () {
+    yield Buffer.from("A: b\n\n");
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    yield Buffer.from("hello\n");
+  };
+  expect(await submitMail(to, envelope, slow(), { silenceMs: 30 })).toEqual({ kind: "accepted", id: firstId });
+  await server.close();
+  const silent = createServer().listen(join(site.data, controlSocketName));
+  await expect(submitMail(to, envelope, [Buffer.from("A: b\n")], { silenceMs: 30 })).rejects.toThrow(
+    /no answer within/,
+  );
+  silent.close();
+});
+
 describe("createSubmitApi", () => {
   const post = async (body: string | Buffer) => {
     const control = fakeSubmitControl();
@@ -163,6 +181,27 @@ describe("createSubmitApi", () => {
         recipientOptions: { notify: ["success", "delay"] },
       },
     ]);
+  });
+
+  test.each([
+    ["as long as it may be", 0, 200],
+    ["one octet longer", 1, 400],
+  ])("reads an envelope that comes octet by octet, %s", async (_why, more, expected) => {
+    const line = JSON.stringify({ from: "a@b.test", to: ["c@d.test"], pad: "" });
+    const pad = "x".repeat(envelopeOctetsMax + more - line.length);
+    const octets = Buffer.from(`${line.slice(0, -2)}${pad}"}\nA: b\n\n`);
+    const control = fakeSubmitControl();
+    const pieces = function* () {
+      for (let at = 0; at < octets.length; at += 8) yield octets.subarray(at, at + 8);
+    };
+    const response = await createSubmitApi(control).request(
+      new Request("http://localhost/api/v1/submit", {
+        method: "POST",
+        body: ReadableStream.from(pieces()),
+        duplex: "half",
+      } as RequestInit),
+    );
+    expect(response.status).toBe(expected);
   });
 
   test.each<[why: string, body: string, words: RegExp]>([

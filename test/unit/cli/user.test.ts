@@ -27,6 +27,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 const strong = "correct horse";
+const tooManyAddresses = Array.from({ length: 1_001 }, (_, i) => `a${i}@example.org`);
 const context = () => recordTerminal({ cwd: folder });
 const typed = (...lines: string[]): PasswordSource => ({
   isTerminal: true,
@@ -86,6 +87,12 @@ describe("onarrival user", () => {
       flags: { rate: "x" },
       source: typed(strong, strong),
       fails: { code: "user.invalid" },
+    },
+    {
+      why: "more addresses than the file may have",
+      flags: { address: tooManyAddresses },
+      source: typed(strong, strong),
+      fails: { code: "user.invalid", message: /at most 1000 addresses/ },
     },
     { why: "an empty password", flags: {}, source: typed("", ""), fails: { message: /shorter than 12/ } },
     {
@@ -178,6 +185,11 @@ describe("onarrival user", () => {
   test.each([
     ["nothing", {}, { message: expect.stringMatching(/neither --address nor --rate/) }],
     ["an address that is none", { address: ["x"] }, { code: "user.invalid" }],
+    [
+      "more addresses than the file may have",
+      { address: tooManyAddresses },
+      { code: "user.invalid", message: expect.stringMatching(/at most 1000 addresses/) },
+    ],
     ["none beside an address", { address: ["none", "ann@example.org"] }, { code: "user.invalid" }],
     ["a rate that is none", { address: ["a@example.org"], rate: "x" }, { code: "user.invalid" }],
   ])("set refuses %s, and nothing changes", async (_why, flags, fails) => {

@@ -7,6 +7,7 @@ import {
   passwordLengthMin,
   passwordOctetsMax,
   passwordProblem,
+  usualHash,
 } from "../../../src/platform/password.ts";
 import { cheapHash } from "../../support/submission-users.ts";
 
@@ -61,7 +62,37 @@ describe("passwordProblem", () => {
   });
 });
 
+describe("usualHash", () => {
+  const [strong, weak] = ["$argon2id$v=19$m=65536,t=3,p=4$", "$argon2id$v=19$m=19456,t=2,p=1$"];
+  test.each<[why: string, hashes: string[], usual: string | null]>([
+    ["nobody", [], null],
+    ["one", [`${weak}a$b`], `${weak}a$b`],
+    ["more of one kind", [`${weak}a$b`, `${strong}c$d`, `${strong}e$f`, `${weak}g$h`, `${strong}i$j`], `${strong}i$j`],
+  ])("of %s", (_why, hashes, usual) => {
+    expect(usualHash(hashes)).toBe(usual);
+  });
+});
+
 describe("PasswordChecks", () => {
+  test("nobody takes as long as those whose hash is given", async () => {
+    const checks = new PasswordChecks();
+    const salt = "c2FsdHNhbHRzYWx0c2FsdA";
+    const timeOf = async (usual: string | null) => {
+      let leastMs = Number.POSITIVE_INFINITY;
+      for (let i = 0; i < 3; i++) {
+        const began = performance.now();
+        expect(await checks.check("x", null, usual)).toBe(false);
+        leastMs = Math.min(leastMs, performance.now() - began);
+      }
+      return leastMs;
+    };
+    const cheap = await timeOf(cheapHash("x"));
+    const dear = await timeOf(`$argon2id$v=19$m=65536,t=4,p=1$${salt}$${salt}`);
+    // Some seven times the work of a new hash, and 30,000 times that of the cheap one.
+    expect(dear / cheap).toBeGreaterThan(5);
+    expect(await timeOf(null)).toBeLessThan(dear);
+  });
+
   test("nobody's hash is never matched, not by the empty password either", async () => {
     const checks = new PasswordChecks();
     expect(await checks.check("", null)).toBe(false);

@@ -206,6 +206,23 @@ describe("AddressBook's files", () => {
     expect(changing.log.of("addresses.read")).toHaveLength(2);
   });
 
+  test.each([
+    ["a second ago", 1_000, true],
+    ["within the last second", 999, false],
+    ["in a time that has not come", -1, true],
+  ])("a file that was written %s is taken up at the next look: %s ms, %s", async (_why, ageMs, taken) => {
+    const changing = createSite({ mailboxes: "ann\nbob" });
+    const open = changing.open();
+    const find = () => describeFound(open.resolve(parseMailbox("ann@example.test")).resolution);
+    await changing.clock.advance(1_000);
+    changing.write("mailboxes", "");
+    const writtenAt = (changing.clock.now() - ageMs) / 1_000;
+    utimesSync(join(changing.folder, "mailboxes"), writtenAt, writtenAt);
+    expect(find()).toBe(taken ? "unknown" : "local");
+    await changing.clock.advance(1_000);
+    expect(find()).toBe("unknown");
+  });
+
   test("a file that is broken later leaves the last good one in force, and is told once", async () => {
     const changing = createSite({ aliases: "x: ann" });
     const open = changing.open();

@@ -57,12 +57,16 @@ describe("archive-copy", () => {
 
   test("puts the envelope in front, and compresses where it is told to", async () => {
     const { sink } = await makeArchive({ gzip: true, envelope: true, folder: join(folder, "elsewhere") });
-    const message = createSampleMessage({ from: null, to: ["ann@example.test", "bob@example.test"] });
+    const message = createSampleMessage({
+      from: null,
+      to: ["ann@example.test", "bob@example.test"],
+      toOptions: [undefined, { notify: ["never"] }],
+    });
     await sink.onArrival!({ message }, context);
     const [path] = await files(join(folder, "elsewhere"));
     expect(path).toMatch(/\.eml\.gz$/);
     const kept = gunzipSync(await readFile(join(folder, "elsewhere", path!))).toString();
-    const envelope = "X-Sender: <>\r\nX-Receiver: ann@example.test\r\nX-Receiver: bob@example.test\r\n";
+    const envelope = "X-Sender: <>\r\nX-Receiver: ann@example.test\r\nX-Receiver: <bob@example.test> NOTIFY=NEVER\r\n";
     expect(kept).toBe(envelope + (await readMessage(message)).toString());
   });
 

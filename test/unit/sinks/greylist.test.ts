@@ -3,7 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { emptyDocument, nextAdded } from "../../../src/config/binding-document.ts";
+import { loadConfig } from "../../../src/config/load.ts";
+import { priorityDefault } from "../../../src/events/binding.ts";
 import type { Session } from "../../../src/events/subject.ts";
+import { behindRelayControl } from "../../../src/sinks/default-priority.ts";
 import { GreylistStore } from "../../../src/sinks/greylist-store.ts";
 import { createFakeClock, type FakeClock } from "../../support/fake-clock.ts";
 import { createRecordingLog } from "../../support/recording-log.ts";
@@ -42,6 +46,19 @@ async function makeGreylist(properties: Readonly<Record<string, unknown>> = {}) 
   };
   return { sink, ask };
 }
+
+test.each([
+  ["greylist, behind the server's own", "greylist", null, behindRelayControl],
+  ["greylist where it is written", "greylist", priorityDefault, priorityDefault],
+  ["another sink", "size-limit", null, priorityDefault],
+])("the priority of %s", async (_why, use, written, expected) => {
+  const path = join(folder, "../onarrival.toml");
+  await writeFile(path, `[[sinks]]\nuse = "${use}"\n${written === null ? "" : `priority = ${written}\n`}`);
+  expect(loadConfig({ path, env: {}, cwd: join(folder, "..") }).config.sinks[0]!.priority).toBe(expected);
+  const added = { use, event: "onRcptTo", ...(written !== null && { priority: written }) };
+  expect(nextAdded(added, emptyDocument).priority).toBe(expected);
+  expect(behindRelayControl).toBeGreaterThan(priorityDefault);
+});
 
 describe("greylist", () => {
   test("defers the first attempt with 451 4.7.1", async () => {

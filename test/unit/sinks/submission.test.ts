@@ -103,7 +103,7 @@ function setUp(
   const find = options.find ?? (async (name: string) => testUsers.get(userKey(name)));
   const clock = createFakeClock();
   const sink = usersSink({
-    users: { find },
+    users: { find, usualHash: "usual" },
     passwords: options.passwords ?? new PasswordChecks(),
     clock,
     accepted: new WeakMap(),
@@ -154,18 +154,21 @@ describe("usersSink", () => {
   });
 
   test("who is no user, and who is disabled, takes a check all the same", async () => {
-    const checked: (string | null)[] = [];
+    const checked: unknown[] = [];
     const { login, log } = setUp({
       passwords: {
-        check: async (_password, hash) => {
-          checked.push(hash);
+        check: async (_password, hash, usual) => {
+          checked.push([hash, usual]);
           return false;
         },
       },
     });
     await login("nobody", "x");
     await login("bob@example.org", testPassword);
-    expect(checked).toEqual([null, null]);
+    expect(checked).toEqual([
+      [null, "usual"],
+      [null, testUsers.get("bob@example.org")!.password],
+    ]);
     expect(log.of("users.refused").map(({ fields }) => fields.reason)).toEqual(["no such user", "disabled"]);
     expect(JSON.stringify(log.lines)).not.toContain(testPassword);
   });
@@ -266,7 +269,15 @@ describe("senderLoginMatch", () => {
       data: "From: =?utf-8?q?M=C3=BCller=2C_Ann?= <ann@example.org>\r\n\r\n",
       kind: "proceed",
     },
-    { why: "none at all", user: "ann@example.org", data: "Subject: x\r\n\r\n", kind: "proceed" },
+    { why: "none at all", user: "ann@example.org", data: "Subject: x\r\n\r\n", kind: "refuse" },
+    {
+      why: "none at all, where nothing must match",
+      user: "ann@example.org",
+      mustMatch: false,
+      data: "Subject: x\r\n\r\n",
+      kind: "proceed",
+    },
+    { why: "none at all, of a user of another sink's", user: "stranger", data: "Subject: x\r\n\r\n", kind: "proceed" },
     { why: "an empty one", user: "ann@example.org", data: "From:\r\n\r\n", kind: "refuse" },
     { why: "a group without members", user: "ann@example.org", data: "From: all:;\r\n\r\n", kind: "refuse" },
     {
@@ -291,10 +302,31 @@ describe("senderLoginMatch", () => {
   });
 });
 
+test.each<{ why: string; fields: string; mustMatch?: boolean; words: string | null }>([
+  { why: "his own", fields: "Sender: Ann <ann.smith@example.org>", words: null },
+  { why: "another's", fields: "Sender: eve@example.org", words: "The Sender field has to name one of your addresses" },
+  { why: "another's in the second", fields: "Sender: ann@example.org\r\nsender: eve@example.org", words: "The Sender" },
+  { why: "an empty one", fields: "Sender:", words: "The Sender" },
+  { why: "words", fields: "Sender: Ann", words: "The Sender" },
+  { why: "another's, where nothing must match", fields: "Sender: eve@example.org", mustMatch: false, words: null },
+])("senderLoginMatch looks at Sender: $why", async ({ fields, mustMatch = true, words }) => {
+  const sink = senderLoginMatch({
+    users: { find: async (name) => testUsers.get(userKey(name)) },
+    accepted: new WeakMap(),
+    listeners: new Set(["submission"]),
+    mustMatch: () => mustMatch,
+  });
+  const message = createSampleMessage({ data: `From: ann@example.org\r\n${fields}\r\n\r\n` });
+  Object.assign(message, { origin: { ...message.origin, user: "ann@example.org", listener: "submission" } });
+  expect(await sink.onArrival!({ message }, context)).toMatchObject(
+    words === null ? { kind: "proceed" } : { kind: "refuse", code: 550, text: expect.stringContaining(words) },
+  );
+});
+
 test("who is removed while he is logged in sends no more; a stranger to the file does", async () => {
   const users = new Map(testUsers);
   const parts = {
-    users: { find: async (name: string) => users.get(userKey(name)) },
+    users: { find: async (name: string) => users.get(userKey(name)), usualHash: null },
     accepted: new WeakMap<Session, string>(),
   };
   const sink = usersSink({ ...parts, passwords: { check: async () => true }, clock: createFakeClock() });

@@ -2,12 +2,15 @@
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +18,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parseMailbox } from "../../../src/mail/mailbox.ts";
 import {
+  addressesMax,
   checkUserAddress,
+  checkUserAddresses,
   checkUserName,
   checkUserRate,
   formatUsers,
@@ -26,6 +31,7 @@ import {
   userNameOctetsMax,
 } from "../../../src/sinks/users-document.ts";
 import { changeUsers, readUsers, UsersFile } from "../../../src/sinks/users-file.ts";
+import { breakUsersLock } from "../../../src/sinks/users-lock.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
 import { faultOf } from "../../support/fault-of.ts";
 import { createRecordingLog } from "../../support/recording-log.ts";
@@ -118,6 +124,19 @@ describe("what a user may have", () => {
     else expect(checkUserAddress(text)).toBe(expected);
   });
 
+  test("as many addresses as the file may have, and one more", () => {
+    const most = Array.from({ length: addressesMax }, (_, i) => `a${i}@example.org`);
+    expect(checkUserAddresses(most)).toEqual(most);
+    const fault = faultOf(() => checkUserAddresses([...most, "b@example.org"]));
+    expect([fault.code, fault.message]).toEqual([
+      "user.invalid",
+      "Cannot take 1001 addresses for a user: expected a list of at most 1000 addresses",
+    ]);
+    expect(() => parseUsers(document({ addresses: [...most, "b@example.org"] }), "f")).toThrow(
+      "expected a list of at most 1000 addresses",
+    );
+  });
+
   test("a rate", () => {
     expect(checkUserRate("100/1h")).toEqual({ times: 100, withinMs: 3_600_000 });
     expect(faultOf(() => checkUserRate("0/1h")).code).toBe("user.invalid");
@@ -164,6 +183,16 @@ describe("the file", () => {
     await expect(changeUsers(file, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
     expect(readFileSync(file)).toEqual(before);
     await add("bob");
+  });
+
+  test("what could not be read again is not written", async () => {
+    await add("ann");
+    const before = readFileSync(file);
+    const addresses = Array.from({ length: addressesMax + 1 }, (_, i) => `a${i}@example.org`);
+    await expect(changeUsers(file, () => new Map([["x", createUser("x", { addresses })]]))).rejects.toMatchObject({
+      code: "users.unreadable",
+    });
+    expect(readFileSync(file)).toEqual(before);
   });
 
   test("one that is broken is not written over", async () => {
@@ -226,17 +255,60 @@ describe("the file", () => {
   });
 
   test("a lock whose owner was killed long ago is taken away", async () => {
-    const { utimesSync } = await import("node:fs");
     writeFileSync(`${file}.lock`, "");
     utimesSync(`${file}.lock`, new Date(0), new Date(0));
     await add("ann");
     expect((await readUsers(file)) satisfies Users).toHaveProperty("size", 1);
   });
 
-  test("an old lock that cannot be taken away is said, and not tried for ever", async () => {
-    const { mkdirSync, utimesSync } = await import("node:fs");
+  test("a lock that is none is said, and not waited for", async () => {
     mkdirSync(`${file}.lock`);
-    utimesSync(`${file}.lock`, new Date(0), new Date(0));
-    await expect(add("ann")).rejects.toThrow("Cannot remove the old lock");
+    await expect(add("ann")).rejects.toThrow("Cannot read the lock");
+  });
+
+  test("of two that break an old lock, the slower one leaves the new lock of the faster one", async () => {
+    const lock = `${file}.lock`;
+    writeFileSync(lock, "the faster one's");
+    await breakUsersLock(lock, { token: "of him who was killed", mtimeMs: 0 });
+    expect(readdirSync(folder)).toEqual(["users.json.lock"]);
+    expect(readFileSync(lock, "utf8")).toBe("the faster one's");
+    await breakUsersLock(lock, { token: "the faster one's", mtimeMs: statSync(lock).mtimeMs });
+    await breakUsersLock(lock, { token: "the faster one's", mtimeMs: 0 });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("who stood still so long that his lock was broken changes what the other one made of the file", async () => {
+    let asked = 0;
+    await changeUsers(file, async (users) => {
+      asked++;
+      if (asked === 1) {
+        unlinkSync(`${file}.lock`);
+        await add("bob");
+      }
+      return new Map([...users, ["ann", createUser("ann")]]);
+    });
+    expect([asked, [...(await readUsers(file)).keys()].sort()]).toEqual([2, ["ann", "bob"]]);
+    expect(readdirSync(folder)).toEqual(["users.json"]);
+  });
+
+  test("nobody takes away a lock that is another's by now", async () => {
+    const failed = changeUsers(file, () => {
+      writeFileSync(`${file}.lock`, "another's");
+      throw new Error("no");
+    });
+    await expect(failed).rejects.toThrow("no");
+    expect(readFileSync(`${file}.lock`, "utf8")).toBe("another's");
+  });
+
+  test("knows a hash of the kind most users have, and tells whether others hold now", async () => {
+    await add("ann");
+    const { users } = await startFile();
+    expect(users.usualHash).toBe(createUser("ann").password);
+    expect([await users.refresh(), users.size]).toEqual([false, 1]);
+    await add("bob");
+    expect([await users.refresh(), users.size]).toEqual([true, 2]);
+    writeFileSync(`${file}.new`, "{");
+    renameSync(`${file}.new`, file);
+    expect([await users.refresh(), users.size]).toEqual([false, 2]);
   });
 });
