@@ -129,7 +129,8 @@ class AddressList {
   }
 }
 
-/** Blanks may stand around the dots and the at sign. RFC 5322 §4.4. */
+/** Blanks may stand around the dots and the at sign, and somebody may write very many. RFC 5322 §4.4. */
 function withoutBlanks(address: string): string {
-  return address.startsWith('"') ? address.replace(/(?<=")\s*@\s*/, "@") : address.replace(/\s*([.@])\s*/g, "$1");
+  if (address.startsWith('"')) return address.replace(/(?<=")\s*@\s*/, "@");
+  return address.replace(/\s+/g, " ").replace(/ ?([.@]) ?/g, "$1");
 }

@@ -1,54 +1,16 @@
 /**
- * The envelope of a message that comes without one: read from its header. For pickup files (X-Sender and X-Receiver on top) and for programs that leave
- * the addresses to the header. RFC 5322 §3.6. Pure.
+ * The envelope of a message that comes without one: read from its header, for pickup files and for programs that leave the addresses to it. RFC 5322 §3.6. Pure.
  */
 import { Fault } from "../platform/fault.ts";
 import { parseAddressList } from "./address-list.ts";
 import { type Field, fieldValue, Header } from "./header.ts";
-import { type Mailbox, quoteForLog } from "./mailbox.ts";
+import type { Mailbox } from "./mailbox.ts";
 import type { Envelope } from "./message.ts";
-import { parseReversePath, type ReversePath } from "./path.ts";
 
 /** A message's envelope, and its header as it is to be sent: without what was for us alone. */
 export interface Addressed {
   readonly envelope: Envelope;
   readonly header: Header;
-}
-
-/**
- * The envelope a pickup file asks for: `X-Sender` (one) and `X-Receiver` (any number) where they are its very first fields, in any order; what they do not say,
- * its header does, as for `addressedByHeader`. `X-Sender: <>` is the null reverse-path. Bcc goes either way.
- * @param to these in the place of all recipients; a sender that cannot be read is nobody then
- * @throws {Fault} `submission.malformed`
- */
-export function addressedByPickup(given: Header, to: readonly Mailbox[] | null = null): Addressed {
-  const header = withoutEnvelopeLine(given);
-  const count = header.fields.findIndex(({ name }) => !/^x-(?:sender|receiver)$/i.test(name));
-  const leading = count === -1 ? header.fields : header.fields.slice(0, count);
-  const senders = leading.filter(({ name }) => /^x-sender$/i.test(name));
-  const receivers = leading.filter(({ name }) => /^x-receiver$/i.test(name));
-  const rest = new Header(header.fields.slice(leading.length));
-  const sender = () => {
-    if (senders.length > 1) throw malformed("it has X-Sender twice, expected it once");
-    return senders[0] ? readSender(senders[0]) : senderOf(rest);
-  };
-  const mailboxes = to ?? (receivers.length > 0 ? addressesOf(receivers) : recipientsOf(rest));
-  if (mailboxes.length === 0) throw malformed("its X-Receiver names nobody");
-  return {
-    envelope: {
-      reversePath: to ? orNobody(sender) : sender(),
-      recipients: mailboxes.map((mailbox) => ({ mailbox })),
-    },
-    header: withoutBlindCopies(rest),
-  };
-}
-
-function orNobody(sender: () => ReversePath): ReversePath {
-  try {
-    return sender();
-  } catch {
-    return null;
-  }
 }
 
 /**
@@ -108,19 +70,8 @@ function addressesOf(fields: readonly Field[]): Mailbox[] {
   return fields.flatMap((field) => parseAddressList(fieldValue(field)));
 }
 
-function readSender(field: Field): ReversePath {
-  const text = fieldValue(field);
-  try {
-    return parseReversePath(text);
-  } catch (error) {
-    if (error instanceof Fault)
-      throw new Fault("submission.malformed", `Cannot read the X-Sender ${quoteForLog(text)}`, { cause: error });
-    throw error;
-  }
-}
-
 /** Without the line that mailbox files put above a message, which is no field. RFC 4155. */
-function withoutEnvelopeLine(header: Header): Header {
+export function withoutEnvelopeLine(header: Header): Header {
   const [first, ...rest] = header.fields;
   return first?.name === "" ? new Header(rest) : header;
 }

@@ -50,11 +50,18 @@ export function encodeUnstructured(value: string): string {
   let encoded = "";
   let start = 0;
   for (let i = 0; i <= words.length; i++) {
-    if (i < words.length && !/^<[^<>\s]+@[^<>\s]+>[,;]?$/.test(words[i]!)) continue;
+    if (i < words.length && !isAddress(words[i]!)) continue;
     encoded += encodeRun(words.slice(start, i)) + (words[i] ?? "");
     start = i + 1;
   }
   return encoded;
+}
+
+/** Longest there is, in its brackets and with what parts it from the next. RFC 5321 §4.5.3.1. What is longer is not looked at: it may hold any number of @. */
+const addressLengthMax = 330;
+
+function isAddress(word: string): boolean {
+  return word.length <= addressLengthMax && /^<[^<>\s]+@[^<>\s]+>[,;]?$/.test(word);
 }
 
 /** From the first word that needs encoding to the last one, as one run: the white space inside it then survives. */

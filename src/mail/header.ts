@@ -58,7 +58,12 @@ export class Header {
 
   /** A new field after the last one. @throws {Fault} `header.field-name`, `header.field-value` */
   add(name: string, value: string): Header {
-    return new Header([...terminated(this.fields), createField(name, value)]);
+    return this.addField(createField(name, value));
+  }
+
+  /** The same with a field that is made already. */
+  addField(field: Field): Header {
+    return new Header([...terminated(this.fields), field]);
   }
 
   /** A new field before the first one, where trace fields go. RFC 5321 §4.4. @throws {Fault} `header.field-name`, `header.field-value` */
@@ -123,11 +128,18 @@ export function createField(name: string, value: string): Field {
     throw new Fault("header.field-value", `Cannot write the field ${name}: its value holds CR, LF or NUL`);
   }
   // Blanks at the end would fold into a line of nothing but blanks, which ends the header for some readers.
-  const octets = Buffer.from(`${fold(`${name}: ${encodeUnstructured(value.replace(/[ \t]+$/, ""))}`)}\r\n`);
+  const octets = Buffer.from(`${fold(`${name}: ${encodeUnstructured(withoutBlanksBehind(value))}`)}\r\n`);
   if (octets.length > fieldOctetsMax) {
     throw new Fault("header.field-value", `Cannot write the field ${name}: longer than ${fieldOctetsMax} octets`);
   }
   return { name, octets };
+}
+
+/** No expression: where the blanks do not end the text, one would look at each of them again from every other. */
+function withoutBlanksBehind(text: string): string {
+  let end = text.length;
+  while (text[end - 1] === " " || text[end - 1] === "\t") end--;
+  return text.slice(0, end);
 }
 
 /** The field's value unfolded, not decoded: RFC 5322 §2.2.3. UTF-8 where it is that (RFC 6532), else octet by octet. */

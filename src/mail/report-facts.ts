@@ -5,7 +5,7 @@ import type { Message } from "./message.ts";
 import type { Reply } from "./status.ts";
 
 /** What a report says of its recipients; the words are those of the field Action. RFC 3464 §2.3.3. */
-export const reportKinds = ["failed", "delayed", "delivered", "relayed"] as const;
+export const reportKinds = ["failed", "delayed", "delivered", "relayed", "expanded"] as const;
 export type ReportKind = (typeof reportKinds)[number];
 
 /** One recipient that is reported on. */

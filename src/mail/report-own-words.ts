@@ -47,4 +47,16 @@ was handed on to the next server for {{them}}:
 {{recipients}}
 
 That server reports no deliveries: if all goes well you will hear no more.
+
+[expanded]
+Subject: Expanded: your message was sent on to several people
+
+This is the mail server {{hostname}}.
+
+Your message {{message}}
+was sent on to all those that an address stands for:
+
+{{recipients}}
+
+If all goes well you will hear no more.
 `;

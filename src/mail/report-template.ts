@@ -4,7 +4,7 @@
  */
 import { Fault } from "../platform/fault.ts";
 import { nearestWord } from "../platform/value.ts";
-import type { ReportKind } from "./report-facts.ts";
+import { type ReportKind, reportKinds } from "./report-facts.ts";
 import { ownTemplateText } from "./report-own-words.ts";
 
 /** Octets of a template. */
@@ -34,9 +34,6 @@ export interface TemplateSection {
 /** Kinds without a section have our own words. */
 export type ReportTemplate = { readonly [Kind in ReportKind]?: TemplateSection };
 
-/** The kinds a section may be named for; the words of RFC 3464 §2.3.3. */
-const sectionNames: readonly ReportKind[] = ["failed", "delayed", "delivered", "relayed"];
-
 const placeholder = /\{\{([^{}]*)\}\}/g;
 
 /**
@@ -58,9 +55,9 @@ export function parseReportTemplate(text: string, file: string): ReportTemplate 
     const number = i + 1;
     const name = /^\[([^[\]]*)\]\s*$/.exec(line)?.[1];
     if (name !== undefined) {
-      kind = sectionNames.find((one) => one === name) ?? "unknown";
+      kind = reportKinds.find((one) => one === name) ?? "unknown";
       if (kind === "unknown")
-        say(number, 2, `there is no kind of report ${JSON.stringify(name)}${expected(name, sectionNames)}`);
+        say(number, 2, `there is no kind of report ${JSON.stringify(name)}${expected(name, reportKinds)}`);
       else if (sections.has(kind)) {
         say(number, 2, `a second section [${kind}]; the first is in line ${beginsAt.get(kind)}`);
         kind = "unknown";

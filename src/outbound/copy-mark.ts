@@ -5,9 +5,12 @@
 import { createHash } from "node:crypto";
 import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
 
-/** Seven digits that stand for these recipients, with a message's id before them a name of its own. */
+/** Digits enough that nobody finds two lists of recipients with the same ones. */
+const digits = 32;
+
+/** What stands for these recipients: with a message's id before it, a name of its own. */
 export function copyMark(recipients: readonly Mailbox[]): string {
   const hash = createHash("sha256");
   for (const recipient of recipients) hash.update(`${formatMailbox(recipient)}\n`);
-  return hash.digest("hex").slice(0, 7).toUpperCase();
+  return hash.digest("hex").slice(0, digits).toUpperCase();
 }

@@ -4,6 +4,7 @@
  */
 import { createHash, createPublicKey, X509Certificate } from "node:crypto";
 import type { TlsaRecord } from "../platform/resolver.ts";
+import { pathLengthMaxOf } from "./path-length.ts";
 
 /** Certificate usages of mail between servers; the two of PKIX are unusable here. RFC 7672 §3.1.3. */
 const usages = { anchor: 2, endEntity: 3 } as const;
@@ -48,7 +49,7 @@ export function usableTlsa(records: readonly TlsaRecord[]): readonly TlsaRecord[
 
 /**
  * Whether the chain a server has shown matches one of its records. Usage 3: the server's own certificate or key, whatever its name and dates say (RFC 7671
- * §5.1). Usage 2: an authority above it, through signatures and dates that hold, and a name that fits (RFC 7671 §5.2).
+ * §5.1). Usage 2: an authority above it, through signatures, dates and lengths of path that hold, and a name that fits (RFC 7671 §5.2).
  * @param chain DER, the server's own first, the others in any order
  */
 export function matchesTlsa(
@@ -83,7 +84,7 @@ function isAbout({ selector, matchingType, data }: TlsaRecord, certificate: X509
   return (digest ? createHash(digest.name).update(selected).digest() : selected).equals(data);
 }
 
-/** Follows issuers up from the leaf; each certificate is looked at once, however they sign each other. */
+/** Follows issuers up from the leaf, those with the fewest between first; each certificate is looked at once, however they sign each other. */
 function isAnchored(
   leaf: X509Certificate,
   others: readonly X509Certificate[],
@@ -95,15 +96,18 @@ function isAnchored(
   const written = readCertificates(whole.filter(({ selector }) => selector === 0).map(({ data }) => data));
   const keys = whole.filter(({ selector }) => selector === 1).map(({ data }) => readKey(data)!);
   const above = new Set([...others, ...written]);
-  const reached = [leaf];
-  for (const certificate of reached) {
+  const reached = [{ certificate: leaf, between: 0 }];
+  for (const [place, { certificate, between }] of reached.entries()) {
     if (!isCurrent(certificate, at)) continue;
     if (keys.some((key) => isSignedWith(certificate, key))) return true;
     for (const issuer of above) {
       if (!issuer.ca || !certificate.checkIssued(issuer) || !isSignedWith(certificate, issuer.publicKey)) continue;
+      // RFC 5280 §6.1.4 (l), (m): an authority of its own name is a new key of the same, and does not count.
+      if (between > pathLengthMaxOf(issuer.raw)) continue;
       if (isCurrent(issuer, at) && anchors.some((record) => isAbout(record, issuer))) return true;
       above.delete(issuer);
-      reached.push(issuer);
+      if (issuer.subject === issuer.issuer) reached.splice(place + 1, 0, { certificate: issuer, between });
+      else reached.push({ certificate: issuer, between: between + 1 });
     }
   }
   return false;

@@ -151,6 +151,8 @@ export class HttpDelivery {
         resolve(response);
       });
       request.on("error", reject);
+      // A program that wants to speak another protocol (101) gets neither: Node ends the connection without a word. RFC 9110 §7.8.
+      request.once("close", () => reject(new Error("the connection was closed without an answer")));
     });
     request.once("socket", () => {
       traffic.reused = request.reusedSocket;
@@ -161,9 +163,9 @@ export class HttpDelivery {
       if (!traffic.answered) request.destroy(error as Error);
     });
     const response = await answered;
-    const body = await readCapped(response);
+    const read = await readCapped(response);
     if (!request.writableFinished) request.destroy();
-    return { code: response.statusCode ?? 0, fields: response.headers, body };
+    return { code: response.statusCode ?? 0, fields: response.headers, ...read };
   }
 }
 
@@ -185,10 +187,11 @@ async function* noting(message: Message, traffic: Traffic): AsyncGenerator<Buffe
   }
 }
 
-/** The answer's beginning; the connection is not used again where there is more. What breaks off is as good as it is: the code has been said. */
-async function readCapped(response: IncomingMessage): Promise<Buffer> {
+/** The answer's beginning; the connection is not used again where there is more. */
+async function readCapped(response: IncomingMessage): Promise<Pick<HttpAnswer, "body" | "brokenOff">> {
   const chunks: Buffer[] = [];
   let octets = 0;
+  let brokenOff = false;
   try {
     for await (const chunk of response as AsyncIterable<Buffer>) {
       chunks.push(chunk);
@@ -196,9 +199,10 @@ async function readCapped(response: IncomingMessage): Promise<Buffer> {
       if (octets >= answerOctetsMax) break;
     }
   } catch {
-    // See above.
+    // The code has been said; what else it was to say is for http-outcome.ts to miss.
+    brokenOff = true;
   }
-  return Buffer.concat(chunks).subarray(0, answerOctetsMax);
+  return { body: Buffer.concat(chunks).subarray(0, answerOctetsMax), brokenOff };
 }
 
 /** Of several addresses that were tried in vain Node says nothing but a code. */

@@ -9,6 +9,8 @@ export interface HttpAnswer {
   readonly fields: Readonly<Record<string, string | string[] | undefined>>;
   /** As much of it as was read. */
   readonly body: Buffer;
+  /** The connection ended, or the time was over, before all of it was here. */
+  readonly brokenOff: boolean;
 }
 
 /** Octets of an answer that are read. */
@@ -42,6 +44,9 @@ export function outcomesOf(
   const line = firstLineOf(answer.body);
   const reason = `HTTP ${code}${line && `: ${line}`}`;
   if (code >= 200 && code < 300) {
+    // It was about to speak of single recipients: nobody may be taken for delivered who is not. It is asked again.
+    if (answer.brokenOff && isJson(answer))
+      return all({ kind: "deferred", reason: `HTTP ${code}: its answer broke off`, status: "4.4.2" });
     const said = readRecipients(answer);
     return all({ kind: "delivered", reason, status: "2.0.0" }).map((outcome, place) => {
       const { mailbox } = recipients[place]!;
@@ -85,6 +90,10 @@ function firstLineOf(body: Buffer): string {
   return line.length > firstLineLengthMax ? `${line.slice(0, firstLineLengthMax)}…` : line;
 }
 
+function isJson({ fields }: HttpAnswer): boolean {
+  return /^application\/json\b/i.test(String(fields["content-type"] ?? ""));
+}
+
 interface Said {
   readonly to: { readonly localPart: string; readonly domain: string };
   readonly result: "delivered" | "deferred" | "failed";
@@ -92,8 +101,9 @@ interface Said {
 }
 
 /** What it says of single recipients. Whoever says 2yz has the mail: what cannot be understood beside that takes nothing back. */
-function readRecipients({ fields, body }: HttpAnswer): Said[] {
-  if (!/^application\/json\b/i.test(String(fields["content-type"] ?? ""))) return [];
+function readRecipients(answer: HttpAnswer): Said[] {
+  if (!isJson(answer)) return [];
+  const { body } = answer;
   let parsed: unknown;
   try {
     parsed = JSON.parse(body.toString("utf8"));

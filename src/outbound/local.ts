@@ -187,10 +187,7 @@ export class LocalDelivery {
 
   async #toDrop(message: Message, recipients: readonly StoredRecipient[]): Promise<Outcome[]> {
     try {
-      await this.#options.drop.deliver(
-        message,
-        recipients.map(({ mailbox }) => mailbox),
-      );
+      await this.#options.drop.deliver(message, recipients);
     } catch (error) {
       if (error instanceof DropFull)
         return recipients.map((recipient) => deferred(recipient, "drop", error.message, "4.3.1"));

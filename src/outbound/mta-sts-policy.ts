@@ -11,8 +11,9 @@ export interface StsPolicy {
 
 /** RFC 8461 §3.2: about a year. */
 const maxAgeSecondsMax = 31_557_600;
-/** Patterns of one policy (stricter: the RFC knows no limit). */
+/** Patterns of one policy, and characters of them all (stricter: the RFC knows no limit). Those of all domains are kept in one file, which has to be read back. */
 const patternsMax = 100;
+export const patternsLengthMax = 8_000;
 
 /** The policy's id, or null where there is no record that holds: none, or several. RFC 8461 §3.1. */
 export function parseStsRecords(values: readonly string[]): string | null {
@@ -22,10 +23,9 @@ export function parseStsRecords(values: readonly string[]): string | null {
 
 function parseStsRecord(record: string): string | null {
   let id: string | null = null;
-  for (const field of record
-    .split(";")
-    .slice(1)
-    .map((part) => part.replace(/^[ \t]+|[ \t]+$/g, ""))) {
+  const fields = record.split(";").slice(1);
+  // (lenient: white space of any kind; an expression for blanks alone would take its time where somebody writes very many.)
+  for (const field of fields.map((part) => part.trim())) {
     // Between two delimiters, or behind the last (lenient: the RFC allows only the latter).
     if (field === "") continue;
     const [, name, value = ""] = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,31})=([\x21-\x3a\x3c\x3e-\x7e]+)$/.exec(field) ?? [];
@@ -45,7 +45,8 @@ export function parseStsPolicy(text: string): StsPolicy | { readonly invalid: st
   const fields = new Map<string, string>();
   const mx = new Set<string>();
   for (const line of text.split(/\r?\n/)) {
-    const [, name, value = ""] = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,31}):[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
+    const name = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,31}):/.exec(line)?.[1];
+    const value = line.slice(line.indexOf(":") + 1).trim();
     if (name === "mx") {
       const pattern = parsePattern(value);
       if (pattern === null)
@@ -61,6 +62,8 @@ export function parseStsPolicy(text: string): StsPolicy | { readonly invalid: st
   if (!/^[0-9]{1,10}$/.test(maxAge)) return { invalid: "max_age: expected seconds" };
   if (mx.size === 0 && mode !== "none") return { invalid: "mx: expected one" };
   if (mx.size > patternsMax) return { invalid: `mx: expected ${patternsMax} at most` };
+  if ([...mx].join("").length > patternsLengthMax)
+    return { invalid: `mx: expected ${patternsLengthMax} characters at most` };
   // (lenient: a longer time is cut to the longest there is, which protects more than no policy)
   return { mode, mx: [...mx], maxAgeSeconds: Math.min(Number(maxAge), maxAgeSecondsMax) };
 }

@@ -51,8 +51,9 @@ const keptMsMin = 5 * minuteMs;
 /** RFC 8461 §10.2: fetched again about daily, long before it is over. */
 const refreshedMs = 24 * 60 * minuteMs;
 const saveAfterMs = 1_000;
-/** What one process reads back at most: policies are small. */
-const fileOctetsMax = 64 * 1024 * 1024;
+/** Policies kept, and octets that are read back of them: all of them fit, however long they are. */
+export const policiesMaxDefault = 5_000;
+export const fileOctetsMax = 64 * 1024 * 1024;
 
 export class StsPolicies {
   readonly #options: StsPoliciesOptions;
@@ -186,7 +187,7 @@ export class StsPolicies {
   }
 
   #bound(): void {
-    const { policiesMax = 5_000 } = this.#options;
+    const { policiesMax = policiesMaxDefault } = this.#options;
     for (const map of [this.#known, this.#failures]) {
       for (const domain of map.keys()) {
         if (map.size <= policiesMax) break;

@@ -69,6 +69,8 @@ export interface DnsResolverOptions {
   readonly timeoutMs?: number;
   /** Answers kept; the one that was not asked for longest goes first. */
   readonly entriesMax?: number;
+  /** Octets of them, about: whoever owns a domain chooses how long its records are. */
+  readonly octetsMax?: number;
   /** Look-ups under way at a time; more of them fail at once. */
   readonly lookupsMax?: number;
   /** Where the machine's own names are; /etc/resolv.conf and /etc/hosts where absent. */
@@ -87,7 +89,10 @@ interface Kept {
   readonly answer: Answer<unknown>;
   /** On the monotonic clock. */
   readonly until: number;
+  readonly octets: number;
 }
+/** What a value takes besides its octets. */
+const valueOctets = 64;
 
 /**
  * A resolver over name servers. `close` ends the look-ups under way; they have failed then.
@@ -99,6 +104,7 @@ export function createResolver({
   trustedServers = [],
   timeoutMs: timeoutMsDefault = 5_000,
   entriesMax = 10_000,
+  octetsMax = 32 * 1024 * 1024,
   lookupsMax = 1_000,
   files = {},
 }: DnsResolverOptions): Resolver & { close(): void } {
@@ -113,23 +119,37 @@ export function createResolver({
     timeoutMs: timeoutMsDefault,
   });
   const kept = new Map<string, Kept>();
+  let keptOctets = 0;
   const underWay = new Map<string, Promise<Answer<unknown>>>();
 
   function recall(key: string): Answer<unknown> | undefined {
     const found = kept.get(key);
     if (!found) return undefined;
-    kept.delete(key);
+    forget(key);
     if (found.until <= clock.monotonicMs()) return undefined;
     // Again at the end: the first key is the one not asked for longest.
-    kept.set(key, found);
+    remember(key, found);
     return found.answer;
+  }
+
+  function remember(key: string, one: Kept): void {
+    kept.set(key, one);
+    keptOctets += one.octets;
+  }
+
+  function forget(key: string): void {
+    keptOctets -= kept.get(key)?.octets ?? 0;
+    kept.delete(key);
   }
 
   function keep(key: string, { answer, keptMs }: Heard<unknown>): void {
     if (answer.kind === "failed") return;
-    kept.delete(key);
-    kept.set(key, { answer, until: clock.monotonicMs() + keptMs });
-    if (kept.size > entriesMax) kept.delete(kept.keys().next().value!);
+    forget(key);
+    remember(key, { answer, until: clock.monotonicMs() + keptMs, octets: octetsOf(key, answer) });
+    for (const oldest of kept.keys()) {
+      if (kept.size <= entriesMax && keptOctets <= octetsMax) return;
+      forget(oldest);
+    }
   }
 
   /** One question: from memory, with those who ask the same just now, or from a name server. */
@@ -195,6 +215,18 @@ export function createResolver({
     tlsa: (name, options) => ask("TLSA", name, readTlsa, options),
     close: () => dns.close(),
   };
+}
+
+/** About what an answer takes in memory. */
+function octetsOf(key: string, answer: Answer<unknown>): number {
+  const values = answer.kind === "found" ? answer.values : [];
+  return values.reduce<number>((octets, value) => octets + valueOctets + lengthOf(value), valueOctets + key.length);
+}
+
+function lengthOf(value: unknown): number {
+  if (typeof value === "string") return value.length;
+  const { host = "", data } = value as Partial<MxRecord & TlsaRecord>;
+  return host.length + (data?.length ?? 0);
 }
 
 /** The value in a record's data as dns-packet gives it; nothing where it is of no use. */

@@ -52,6 +52,16 @@ describe("parseAddressList", () => {
     expect(faultOf(() => parseAddressList(text)).code).toBe("submission.malformed");
   });
 
+  test.each([
+    ["a local part", `<a${" ".repeat(100_000)}b@example.org>`],
+    ["a domain", `a@b${"\t".repeat(100_000)}c`],
+    ["a quoted local part", `"a"${" ".repeat(100_000)}b@example.org`],
+  ])("a flood of blanks in %s is read within two seconds", (_why, text) => {
+    const started = performance.now();
+    expect(faultOf(() => parseAddressList(text)).code).toBe("submission.malformed");
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
+
   test("gives mailboxes or a fault for any text, and nothing else", () => {
     const piece = fc.constantFrom(...'<>(),;:"\\@. [a]é\t', "a@example.org", "IPv6:");
     fc.assert(

@@ -122,6 +122,12 @@ describe("createReport", () => {
       ],
     },
     {
+      why: "sent on to all those an alias stands for",
+      name: "dsn-expanded.eml",
+      kind: "expanded",
+      recipients: [reachedAt("all@example.test", { originalRecipient: original, nextHop: "" })],
+    },
+    {
       why: "late, by a server that says why",
       name: "dsn-delayed.eml",
       kind: "delayed",

@@ -67,6 +67,20 @@ describe("encodeUnstructured", () => {
   test("only the words that need it are encoded, and the blanks between them with them", () => {
     expect(encodeUnstructured("Re: Grüße  ü end")).toMatch(/^Re: =\?UTF-8\?[QB]\?[^? ]+\?= end$/);
   });
+  test.each([
+    ["as long as an address may be", 330, true],
+    ["longer", 331, false],
+  ])("a word in angle brackets, %s, is an address and stays", (_why, length, stays) => {
+    const word = `<a@${"b".repeat(length - 4)}>`;
+    expect(encodeUnstructured(`ü ${word} ü`).includes(word)).toBe(stays);
+  });
+
+  test("a word of signs that could be in an address is written within two seconds", () => {
+    const started = performance.now();
+    encodeUnstructured(`ü <${"@".repeat(100_000)}`);
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
+
   test("text that looks like an encoded word is encoded, so that it is read as it was", () => {
     expect(decodeWords(encodeUnstructured("=?UTF-8?Q?a?="))).toBe("=?UTF-8?Q?a?=");
   });

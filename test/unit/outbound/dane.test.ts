@@ -3,7 +3,21 @@ import { createHash, X509Certificate } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { matchesTlsa, usableTlsa } from "../../../src/outbound/dane.ts";
 import type { TlsaRecord } from "../../../src/platform/resolver.ts";
-import { clientLeaf, falseAuthority, intermediate, leaf, policyHost, root } from "./dane-certificates.ts";
+import {
+  again,
+  againLeaf,
+  clientLeaf,
+  falseAuthority,
+  intermediate,
+  leaf,
+  narrow,
+  narrowLeaf,
+  narrowRoot,
+  policyHost,
+  root,
+  tooDeep,
+  tooDeepLeaf,
+} from "./dane-certificates.ts";
 
 const host = "mx.example.org";
 const der = (pem: string) => new X509Certificate(pem).raw;
@@ -40,6 +54,14 @@ describe("matchesTlsa", () => {
     ["sent along, but signs nothing", "2 0 1", policyHost, [leaf, policyHost], false],
     ["the authority's key, but no authority", "2 1 1", falseAuthority, [leaf, falseAuthority], false],
     ["a certificate for clients", "2 0 1", intermediate, [clientLeaf, intermediate], false],
+    ["as many between as an authority allows", "2 0 1", narrowRoot, [narrowLeaf, narrow, narrowRoot], true],
+    ["none between, and none allowed", "2 0 1", narrow, [narrowLeaf, narrow], true],
+    ["one between, and none allowed", "2 0 1", narrow, [tooDeepLeaf, tooDeep, narrow], false],
+    ["nor above the one that allows none", "2 0 1", narrowRoot, [tooDeepLeaf, tooDeep, narrow, narrowRoot], false],
+    ["nor where it is in DNS alone", "2 0 0", narrow, [tooDeepLeaf, tooDeep], false],
+    ["the one between is the anchor itself", "2 0 1", tooDeep, [tooDeepLeaf, tooDeep, narrow], true],
+    ["another key of the same authority does not count", "2 0 1", narrow, [againLeaf, again, narrow], true],
+    ["nor above it", "2 0 1", narrowRoot, [againLeaf, again, narrow, narrowRoot], true],
     ["usage 1 proves nothing here", "1 0 1", leaf, [leaf], false],
     ["no chain", "3 0 1", leaf, [], false],
   ])("%s: %s", (_why, numbers, about, chain, matches) => {

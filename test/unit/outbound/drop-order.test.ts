@@ -25,7 +25,7 @@ describeWith(["strace"], "DropFolder.deliver: the order of syncs", () => {
       [/mkdir\(.*drop"/, "mkdir"],
       [new RegExp(`fsync\\(\\d+<${folder}>`), "sync above the folder"],
       [new RegExp(`fdatasync\\(\\d+<${drop}/\\.`), "sync file"],
-      [new RegExp(`rename(?:at2?)?\\(.*${drop}/\\w{16}-\\w{7}\\.eml"`), "rename"],
+      [new RegExp(`rename(?:at2?)?\\(.*${drop}/\\w{16}-\\w{32}\\.eml"`), "rename"],
       [new RegExp(`fsync\\(\\d+<${drop}>`), "sync folder"],
       [/write\(1<.*"delivered/, "delivered"],
     ];
@@ -37,7 +37,7 @@ describeWith(["strace"], "DropFolder.deliver: the order of syncs", () => {
 
   const kills = [
     { at: "drop.before-rename", files: [expect.stringMatching(/^\..*\.tmp$/)] },
-    { at: "drop.written", files: [expect.stringMatching(/^\w{16}-\w{7}\.eml$/)] },
+    { at: "drop.written", files: [expect.stringMatching(/^\w{16}-\w{32}\.eml$/)] },
   ];
   test.each(kills)("killed at $at: the file is whole under its name, or it has none", async ({ at, files }) => {
     const drop = join(folder, "drop");

@@ -12,5 +12,5 @@ const drop = new DropFolder({
   clock: systemClock,
   log: silentLog,
 });
-await drop.deliver(message, [message.envelope.recipients[0]!.mailbox]);
+await drop.deliver(message, [message.envelope.recipients[0]!]);
 writeSync(1, "delivered\n");

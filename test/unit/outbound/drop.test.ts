@@ -2,14 +2,14 @@ import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { addressedByPickup } from "../../../src/mail/addressed.ts";
+import { addressedByPickup } from "../../../src/inbound/pickup-envelope.ts";
 import { splitMessage } from "../../../src/mail/header.ts";
 import { parseMailbox } from "../../../src/mail/mailbox.ts";
 import { DropFolder, DropFull, type DropSettings } from "../../../src/outbound/drop.ts";
 import { silentLog } from "../../../src/platform/log.ts";
 import { createFakeClock, type FakeClock } from "../../support/fake-clock.ts";
 import { createRecordingLog } from "../../support/recording-log.ts";
-import { createSampleMessage, sampleData } from "../../support/sample-message.ts";
+import { createSampleMessage, type SampleMessage, sampleData } from "../../support/sample-message.ts";
 
 let root = "";
 let clock: FakeClock;
@@ -28,15 +28,15 @@ function createDrop(settings: Partial<DropSettings> = {}, log = silentLog): Drop
   });
 }
 
-const mailboxes = (...texts: string[]) => texts.map((text) => parseMailbox(text));
-const grace = mailboxes("grace@example.test");
+const recipients = (...texts: string[]) => texts.map((text) => ({ mailbox: parseMailbox(text) }));
+const grace = recipients("grace@example.test");
 
 describe("DropFolder.deliver", () => {
   test("one file for all: the envelope above, the message as it is", async () => {
     const message = createSampleMessage();
-    const path = await createDrop().deliver(message, mailboxes("grace@example.test", '"a b"@example.test'));
+    const path = await createDrop().deliver(message, recipients("grace@example.test", '"a b"@example.test'));
     expect(await readdir(join(root, "drop"))).toEqual([
-      expect.stringMatching(new RegExp(`^${message.id}-\\w{7}\\.eml$`)),
+      expect.stringMatching(new RegExp(`^${message.id}-\\w{32}\\.eml$`)),
     ]);
     expect(await readFile(path, "latin1")).toBe(
       `X-Sender: ada@sender.example\r\nX-Receiver: grace@example.test\r\nX-Receiver: "a b"@example.test\r\n${sampleData}`,
@@ -76,10 +76,10 @@ describe("DropFolder.deliver", () => {
   ];
   test.each(forms)("$why", async ({ from, to = "grace@example.test", data, file }) => {
     const message = createSampleMessage({ data, ...(from === undefined ? {} : { from }) });
-    expect(await readFile(await createDrop().deliver(message, mailboxes(to)), "utf8")).toBe(file);
+    expect(await readFile(await createDrop().deliver(message, recipients(to)), "utf8")).toBe(file);
   });
 
-  const addresses: { why: string; from: string | null; to: string[]; data?: string }[] = [
+  const addresses: (SampleMessage & { readonly why: string })[] = [
     { why: "common ones", from: "ada@sender.example", to: ["grace@example.test", "eve@example.test"] },
     { why: "the null reverse-path", from: null, to: ["grace@example.test"] },
     { why: "quoted ones", from: '"a,b <c>"@sender.example', to: ['"say \\"x\\""@example.test', '"a b"@example.test'] },
@@ -91,13 +91,31 @@ describe("DropFolder.deliver", () => {
       to: ["grace@example.test"],
       data: `X-Receiver: eve@far.example\r\n${sampleData}`,
     },
+    {
+      why: "what was asked for the message",
+      from: "ada@sender.example",
+      to: ["grace@example.test"],
+      options: { smtpUtf8: true, requireTls: true, ret: "HDRS", envelopeId: "a b+c=>" },
+    },
+    {
+      why: "what was asked for each recipient",
+      from: null,
+      to: ["grace@example.test", "eve@example.test", "bob@example.test"],
+      toOptions: [
+        { notify: ["never"] },
+        undefined,
+        {
+          notify: ["success", "failure", "delay"],
+          originalRecipient: { type: "utf-8", address: "jörg \\+=@example.test" },
+        },
+      ],
+    },
   ];
   test.each(addresses)(
     "what the pickup folder reads is the envelope that was, and the message: $why",
-    async ({ from, to, data = sampleData }) => {
-      const message = createSampleMessage({ from, to, data });
-      const recipients = message.envelope.recipients.map(({ mailbox }) => mailbox);
-      const file = splitMessage(await readFile(await createDrop().deliver(message, recipients)));
+    async ({ why: _why, ...sample }) => {
+      const message = createSampleMessage(sample);
+      const file = splitMessage(await readFile(await createDrop().deliver(message, message.envelope.recipients)));
       const read = addressedByPickup(file.header);
       expect(read.envelope).toEqual(message.envelope);
       const octets = Buffer.concat([read.header.octets, file.separator, file.body]);
@@ -105,12 +123,30 @@ describe("DropFolder.deliver", () => {
     },
   );
 
+  test("with what was asked for, the addresses have brackets; what a sink chose is not written", async () => {
+    const message = createSampleMessage({ options: { body: "8BITMIME", ret: "FULL" }, data: "A: b\r\n\r\n" });
+    const [to] = recipients("grace@example.test");
+    const options = { notify: ["failure", "delay"], route: "drop", folder: "x", accepted: "local" } as const;
+    const path = await createDrop().deliver(message, [{ ...to!, options }]);
+    expect(await readFile(path, "utf8")).toBe(
+      "X-Sender: <ada@sender.example> RET=FULL\r\nX-Receiver: <grace@example.test> NOTIFY=FAILURE,DELAY\r\nA: b\r\n\r\n",
+    );
+  });
+
+  test("an original recipient that nobody would read again is left out, and nothing else is", async () => {
+    const [to] = recipients("grace@example.test");
+    const address = `${"ö".repeat(90)}@example.test`;
+    const options = { notify: ["never"], originalRecipient: { type: "utf-8", address } } as const;
+    const path = await createDrop().deliver(createSampleMessage({ data: "A: b\r\n\r\n" }), [{ ...to!, options }]);
+    expect(await readFile(path, "utf8")).toContain("X-Receiver: <grace@example.test> NOTIFY=NEVER\r\n");
+  });
+
   test("the same message again is the same file, and for others it is another", async () => {
     const drop = createDrop();
     const message = createSampleMessage();
     await Promise.all([drop.deliver(message, grace), drop.deliver(message, grace)]);
     expect(await readdir(join(root, "drop"))).toHaveLength(1);
-    await drop.deliver(message, [...grace, { localPart: "ada", domain: "example.test" }]);
+    await drop.deliver(message, [...grace, ...recipients("ada@example.test")]);
     expect(await readdir(join(root, "drop"))).toHaveLength(2);
   });
 

@@ -224,6 +224,23 @@ describe("HttpDelivery.deliver: what goes wrong", () => {
     expect(await deliver(url)).toMatchObject([{ kind: "deferred" }]);
   });
 
+  test("a program that wants to speak another protocol: deferred, at once", async () => {
+    const { url } = await program((_response, _seen, { socket }) => {
+      socket.end("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    });
+    expect(await deliver(url)).toMatchObject([
+      { kind: "deferred", reason: expect.stringContaining("without an answer"), status: "4.4.1" },
+    ]);
+  });
+
+  test("an answer of JSON that breaks off: deferred, for it may have been a no", async () => {
+    const { url } = await program((response, _seen, { socket }) => {
+      response.writeHead(200, { "content-type": "application/json", "content-length": "500" });
+      response.write('{"recipients":[{"to":"grace@example.test","result":"fai', () => socket.destroy());
+    });
+    expect(await deliver(url)).toMatchObject([{ kind: "deferred", reason: "HTTP 200: its answer broke off" }]);
+  });
+
   test("a body that cannot be read: deferred, and the program gets no whole request", async () => {
     const { url, seen } = await program(ok);
     const sound = createSampleMessage();

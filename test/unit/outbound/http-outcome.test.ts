@@ -8,7 +8,7 @@ const now = Date.UTC(2026, 0, 5, 12);
 function outcomes(answer: Partial<HttpAnswer>, to: readonly string[] = ["grace@example.test"]) {
   const recipients = recipientsOf(createSampleMessage({ to }));
   return outcomesOf(
-    { code: 200, fields: {}, body: Buffer.alloc(0), ...answer },
+    { code: 200, fields: {}, body: Buffer.alloc(0), brokenOff: false, ...answer },
     { recipients, nextHop: "https://app.example/mail", now },
   );
 }
@@ -63,6 +63,15 @@ describe("outcomesOf", () => {
   ];
   test.each(lines)("words: $why", ({ body, reason }) => {
     expect(outcomes({ code: 422, body: Buffer.from(body) })[0]!.reason).toBe(reason);
+  });
+
+  test.each([
+    ["JSON, for it may have said more", "application/json", 200, "deferred"],
+    ["words, which say no more than the code", "text/plain", 200, "delivered"],
+    ["JSON behind a no", "application/json", 422, "failed"],
+  ])("an answer that broke off: %s", (_why, type, code, kind) => {
+    const answer = { code, fields: { "content-type": type }, body: Buffer.from('{"recipients":['), brokenOff: true };
+    expect(outcomes(answer, ["a@example.test", "b@example.test"]).map((one) => one.kind)).toEqual([kind, kind]);
   });
 
   const json = { "content-type": "application/json; charset=utf-8" };

@@ -1,6 +1,12 @@
 /** MTA-STS as it is written: records, policy files, patterns. RFC 8461 §3 and §4.1. */
 import { describe, expect, test } from "vitest";
-import { allowsMx, formatStsPolicy, parseStsPolicy, parseStsRecords } from "../../../src/outbound/mta-sts-policy.ts";
+import {
+  allowsMx,
+  formatStsPolicy,
+  parseStsPolicy,
+  parseStsRecords,
+  patternsLengthMax,
+} from "../../../src/outbound/mta-sts-policy.ts";
 
 describe("parseStsRecords", () => {
   test.each<[string, readonly string[], string | null]>([
@@ -20,6 +26,12 @@ describe("parseStsRecords", () => {
     ["no field", ["v=STSv1; id=a1; rubbish"], null],
     ["nothing", [], null],
   ])("%s: %j", (_why, records, id) => expect(parseStsRecords(records)).toBe(id));
+});
+
+test("parseStsRecords: a record full of blanks is read within two seconds", () => {
+  const started = performance.now();
+  expect(parseStsRecords([`v=STSv1; id=1; a${" ".repeat(60_000)}b;`])).toBeNull();
+  expect(performance.now() - started).toBeLessThan(2000);
 });
 
 describe("parseStsPolicy", () => {
@@ -64,6 +76,28 @@ describe("parseStsPolicy", () => {
       base + Array.from({ length: count - 1 }, (_, i) => `mx: mx${i}.example.org\n`).join("");
     expect(parseStsPolicy(many(100))).toHaveProperty("mx.length", 100);
     expect(parseStsPolicy(many(101))).toHaveProperty("invalid");
+  });
+
+  test.each([
+    ["as many characters as there may be", 0, true],
+    ["one more", 1, false],
+  ])("takes patterns of %s", (_why, more, taken) => {
+    const label = "a".repeat(60);
+    const name = (i: number) => `${label}.x${String(i).padStart(18, "0")}`;
+    const patterns = Array.from({ length: patternsLengthMax / 80 }, (_, i) => `mx: ${name(i)}${i < more ? "b" : ""}\n`);
+    const read = parseStsPolicy(base.replace(/^mx:.*\n/m, "") + patterns.join(""));
+    expect("invalid" in read).toBe(!taken);
+  });
+
+  const blanks = " ".repeat(60_000);
+  test.each([
+    ["blanks before what is no value", `${base}mx:${blanks}\r`],
+    ["blanks within a value", `${base}mx: a${blanks}b\n`],
+    ["blanks within a field nobody knows", `${base}note: a${blanks}b\u2028`],
+  ])("a flood is read within two seconds: %s", (_why, text) => {
+    const started = performance.now();
+    parseStsPolicy(text);
+    expect(performance.now() - started).toBeLessThan(2000);
   });
 
   test("formatStsPolicy writes what is read back", () => {

@@ -3,9 +3,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { StsPolicies } from "../../../src/outbound/mta-sts.ts";
+import { fileOctetsMax, policiesMaxDefault, StsPolicies } from "../../../src/outbound/mta-sts.ts";
 import type { FetchedPolicy } from "../../../src/outbound/mta-sts-fetch.ts";
-import type { StsPolicy } from "../../../src/outbound/mta-sts-policy.ts";
+import { patternsLengthMax, type StsPolicy } from "../../../src/outbound/mta-sts-policy.ts";
 import { createFakeClock, settle } from "../../support/fake-clock.ts";
 import { createRecordingLog } from "../../support/recording-log.ts";
 
@@ -173,6 +173,18 @@ test("open: what was known is known after a restart, as long as it is fresh", as
   expect(await (await open()).policyOf(domain)).toEqual({ kind: "policy", policy });
   await clock.advance(7 * day);
   expect(await (await open()).policyOf(domain)).toEqual({ kind: "none" });
+});
+
+test("open: as many policies as are kept, each as long as it may be, are read back", async () => {
+  const { world, open } = site();
+  const mx = Array.from({ length: 100 }, (_, i) => `${String(i).padStart(patternsLengthMax / 100 - 8, "x")}.example`);
+  world.fetched = { kind: "fetched", policy: { ...policy, mx } };
+  const policies = await open();
+  const names = [1, 2].map((i) => `${i}${".a".repeat(125)}`);
+  for (const name of names) await policies.policyOf(name);
+  await policies.close();
+  const { length } = await readFile(join(folder, "mta-sts.json"), "utf8");
+  expect((length / names.length) * policiesMaxDefault).toBeLessThan(fileOctetsMax);
 });
 
 test("open: a change is saved a second later by itself", async () => {

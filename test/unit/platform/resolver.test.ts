@@ -242,6 +242,20 @@ describe("createResolver, what it keeps", () => {
     expect(server.questions).toEqual(["one", "two", "three", "four", "two"].map((name) => `TXT ${name}.test`));
   });
 
+  test.each([
+    // A name of nine characters with its type, a value, and what each of them takes.
+    ["as many octets as it may", 2 * (64 + "TXT one.test".length + 64 + 1_000), ["one", "two"]],
+    ["one less", 2 * (64 + "TXT one.test".length + 64 + 1_000) - 1, ["one", "two", "one"]],
+    ["less than one answer", 1_000, ["one", "two", "one"]],
+  ])("%s", async (_why, octetsMax, asked) => {
+    const txt = { "one.test": ["x".repeat(1_000)], "two.test": ["y".repeat(1_000)] };
+    const { resolver, server } = await startReal({ txt }, systemClock, { octetsMax });
+    for (const name of ["one", "two", "one"]) await resolver.txt(`${name}.test`);
+    expect(server.questions.map((question) => question.replace(/ tcp$/, ""))).toEqual(
+      asked.map((name) => `TXT ${name}.test`),
+    );
+  });
+
   test("nothing of one type for another", async () => {
     const { resolver } = await startReal();
     expect((await resolver.txt("example.test")).kind).toBe("found");
