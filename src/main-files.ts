@@ -101,6 +101,7 @@ async function readListener(
       proxy: compileNetworks(trusted.proxy),
       xclient: compileNetworks(trusted.xclient),
       xforward: compileNetworks(trusted.xforward),
+      results: compileNetworks(trusted.results),
     },
     ...(tls &&
       certificates && {

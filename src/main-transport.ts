@@ -136,7 +136,7 @@ export async function createTransport(parts: TransportParts): Promise<Transport>
       log,
       events,
       template: () => template,
-      lifetimeMs: () => present.delivery.retry.lifetimeMs,
+      lifetimeMs: () => options.retry.lifetimeMs,
     }),
     quarantine,
     targetsOf: (hop) => targetsOf(hop, { hops, tls, smarthost, overrides: present.delivery.tls }),

@@ -296,7 +296,7 @@ async function start(
       own,
       entrances,
       events: dispatcher,
-      lifetimeMs: () => present.delivery.retry.lifetimeMs,
+      lifetimeMs: () => config.delivery.retry.lifetimeMs,
       clock,
     }),
   });

@@ -6,7 +6,8 @@ import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { parseRule } from "../events/rule.ts";
 import type { TraceEntry, Tracer } from "../events/trace.ts";
-import { describeThrown } from "../platform/fault.ts";
+import { describeThrown, Fault } from "../platform/fault.ts";
+import { answerFault, readObject } from "./control-request.ts";
 import type { ExplainReport, ExplainRequest } from "./explain-view.ts";
 import { TraceFilter } from "./trace-filter.ts";
 
@@ -38,12 +39,28 @@ export function createLiveApi({ tracer, explain }: LiveView): Hono {
   });
   const limit = bodyLimit({
     maxSize: requestOctetsMax,
-    onError: (context) => context.json({ error: "the message is too large" }, 413),
+    onError: (context) => context.json({ error: "the message is too large", code: "message.too-large" }, 413),
   });
   api.post("/api/v1/explain", limit, async (context) =>
-    context.json(await explain(await context.req.json<ExplainRequest>())),
+    context.json(await explain(readExplainRequest(await readObject(context)))),
   );
+  api.onError(answerFault);
   return api;
+}
+
+/** @throws {Fault} `control.invalid` */
+function readExplainRequest({ mail, session, from, to }: Readonly<Record<string, unknown>>): ExplainRequest {
+  const { ip, helo, user, listener, tls } = Object(session) as Readonly<Record<string, unknown>>;
+  const areTexts = (...values: readonly unknown[]) => values.every((value) => typeof value === "string");
+  if (!areTexts(mail, from)) throw new Fault("control.invalid", "mail, from: expected texts");
+  if (!Array.isArray(to) || !areTexts(...to)) throw new Fault("control.invalid", "to: expected a list of addresses");
+  if (!areTexts(ip, helo, listener, user ?? "") || typeof tls !== "boolean")
+    throw new Fault(
+      "control.invalid",
+      "session: expected ip, helo and listener, user or null, and whether there is TLS",
+    );
+  // Each was looked at just now.
+  return { mail, session: { ip, helo, user: user ?? null, listener, tls }, from, to } as ExplainRequest;
 }
 
 /** The entries a filter lets through, one JSON object a line; what a slow reader misses is counted and told. */

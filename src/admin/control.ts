@@ -65,7 +65,8 @@ export async function serveControl({
       { facts: { path } },
     );
   }
-  const server = createServer(getRequestListener(createControlApi(view, routes).fetch));
+  // Who hands in a message may be a program that writes it for hours (Node's own limit is five minutes), and nobody but the server's own user gets this far.
+  const server = createServer({ requestTimeout: 0 }, getRequestListener(createControlApi(view, routes).fetch));
   try {
     await listenPrivately(server, path);
   } catch (error) {

@@ -86,16 +86,19 @@ function piecesOf(context: Context): AsyncIterator<Uint8Array> {
 async function readLine(
   pieces: AsyncIterator<Uint8Array>,
 ): Promise<{ readonly line: string; readonly rest: AsyncIterable<Buffer> }> {
-  let head = Buffer.alloc(0);
-  for (;;) {
-    const end = head.indexOf(0x0a);
-    if (end !== -1) return { line: head.toString("utf8", 0, end), rest: behind(head.subarray(end + 1), pieces) };
-    if (head.length > envelopeOctetsMax)
-      throw new Fault("control.invalid", `the envelope: expected one line of at most ${envelopeOctetsMax} octets`);
+  const head: Buffer[] = [];
+  for (let octets = 0; octets <= envelopeOctetsMax; ) {
     const { done, value } = await pieces.next();
     if (done) throw new Fault("control.invalid", "the request: expected a line with the envelope, and the message");
-    head = Buffer.concat([head, value]);
+    const piece = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    const end = piece.indexOf(0x0a);
+    head.push(end === -1 ? piece : piece.subarray(0, end));
+    octets += head.at(-1)!.length;
+    // Joined once: a line may come octet by octet.
+    if (end !== -1 && octets <= envelopeOctetsMax)
+      return { line: Buffer.concat(head).toString(), rest: behind(piece.subarray(end + 1), pieces) };
   }
+  throw new Fault("control.invalid", `the envelope: expected one line of at most ${envelopeOctetsMax} octets`);
 }
 
 async function* behind(first: Buffer, pieces: AsyncIterator<Uint8Array>): AsyncGenerator<Buffer> {

@@ -56,7 +56,7 @@ export const deliveryOptions = section("Where mail goes.", {
   attempt_timeout: option(
     duration({ minMs: second, maxMs: day }),
     hour,
-    "An attempt that is not over by then is given up and counts as deferred.",
+    "An attempt that is not over by then is told to end; whom it has not delivered to is deferred.",
   ),
   shape: sectionList(
     "What one destination may be given: a domain, or the next hop that many share. `onarrival queue shape` changes it while the server runs. The first that matches holds.",

@@ -87,6 +87,11 @@ export const listenerOptions = sectionList(
       ),
       xclient: option(networks, [], "Peers that may say by XCLIENT who the client is."),
       xforward: option(networks, [], "Peers that may say by XFORWARD who the client was; for the log."),
+      results: option(
+        networks,
+        [],
+        "Hosts of ours whose `Authentication-Results` under our own name are kept; from everybody else they are removed.",
+      ),
     }),
     limits: section("What a client may use.", {
       size_max: option(size({ min: 64 * kib, max: 1024 * mib }), 25 * mib, "Largest message."),

@@ -8,6 +8,7 @@ import { onFaults, phases, priorityDefault, priorityMax } from "../events/bindin
 import { eventNames } from "../events/event-table.ts";
 import { normalizeDomain } from "../mail/mailbox.ts";
 import { choice, choices, count, duration, flag, ipAddress, path, rate, size, table, text } from "../platform/value.ts";
+import { behindRelayControl } from "../sinks/default-priority.ts";
 import { deliveryOptions } from "./delivery-options.ts";
 import { listenerOptions } from "./listener-options.ts";
 import { option, optional, pathOption, required, section, sectionList } from "./option.ts";
@@ -170,7 +171,11 @@ export const configTable = section("", {
       event: optional(choice("event", eventNames), "Event it is bound to.", "with `use`, those the sink is made for"),
       events: optional(choices("event", eventNames), "Events it is bound to, in the place of `event`."),
       name: optional(text("a name"), "Name in listings and logs.", "the sink's own"),
-      priority: option(count({ min: 0, max: priorityMax }), priorityDefault, "0 is asked first."),
+      priority: optional(
+        count({ min: 0, max: priorityMax }),
+        "0 is asked first.",
+        `\`${priorityDefault}\`; of \`greylist\` \`${behindRelayControl}\``,
+      ),
       rule: optional(
         text("a rule", /^[^\x00-\x1f\x7f]*$/),
         "Which events it is asked about; the language is in docs/rules.md.",

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { TlsPolicy } from "../events/subject-outbound.ts";
 import type { LogLevel } from "../platform/log.ts";
 import type { Rate } from "../platform/value.ts";
+import { defaultPriority } from "../sinks/default-priority.ts";
 import type { SinkEntry } from "../sinks/load-sinks.ts";
 import type { ValuesOf } from "./option.ts";
 import type { configTable } from "./option-table.ts";
@@ -37,6 +38,7 @@ export interface ListenerConfig {
     readonly proxy: readonly string[];
     readonly xclient: readonly string[];
     readonly xforward: readonly string[];
+    readonly results: readonly string[];
   };
   readonly limits: {
     readonly sizeOctetsMax: number;
@@ -237,7 +239,7 @@ export function configOf(values: ConfigValues): Config {
       ...(sink.export !== null && { export: sink.export }),
       events: sink.events ?? (sink.event === null ? [] : [sink.event]),
       ...(sink.name !== null && { name: sink.name }),
-      priority: sink.priority,
+      priority: sink.priority ?? defaultPriority(sink.use),
       rule: sink.rule,
       enabled: sink.enabled,
       ...(sink.phase === "queue" && { phase: sink.phase }),

@@ -7,6 +7,7 @@ import type { MessageSubject } from "./subject.ts";
 export interface OutcomeSubject extends MessageSubject {
   readonly attemptId: string;
   readonly forwardPath: Mailbox;
+  /** "" where nobody was asked, as with mail that is held. */
   readonly nextHop: string;
   /** The peer's last word, where there was one. */
   readonly reply: Reply | null;

@@ -12,7 +12,7 @@ import type { ListenerOptions } from "./listener.ts";
 import type { MailDataReceiver, ReceivedMail } from "./mail-data.ts";
 import { answerAll, type EndOfData, EndOfDataDecision } from "./recipient-answers.ts";
 import type { InboundSession, InboundTransaction } from "./session.ts";
-import { withDateAndId } from "./submitted-mail.ts";
+import { withMissingFields } from "./submitted-mail.ts";
 import { withReceived } from "./trace-fields.ts";
 import { shouldVerify, type Verifier, withResults } from "./verify.ts";
 
@@ -110,11 +110,11 @@ export class Arrival {
     { protocol, auth }: { readonly protocol: string; readonly auth: AuthFacts | undefined },
   ): Message {
     const at = this.#options.clock.now();
-    const { id } = transaction;
+    const { id, reversePath } = transaction;
     const { hostname } = this.#listener;
     // RFC 6409 §8; mail of other servers stays as it came.
     const isSubmitted = session.role === "submission";
-    const whole = isSubmitted ? withDateAndId(received.header, { id, hostname, at }) : received.header;
+    const whole = isSubmitted ? withMissingFields(received.header, { id, hostname, reversePath, at }) : received.header;
     const traced = withReceived(whole, {
       helo: session.helo,
       host: session.host,
@@ -125,8 +125,9 @@ export class Arrival {
       recipients: transaction.recipients,
       at,
     });
-    const header = withResults(traced, { user: session.user, hostname, auth });
-    const { reversePath, envelopeRecipients: recipients, parameters } = transaction;
+    const isTrusted = session.user === null && this.#listener.trusted.results(session.speaker);
+    const header = withResults(traced, { hostname, auth, isTrusted });
+    const { envelopeRecipients: recipients, parameters } = transaction;
     const options = parameters.size > 0 ? envelopeOptionsOf(transaction.options) : undefined;
     const asked = options !== undefined && Object.keys(options).length > 0;
     return new Message({

@@ -2,7 +2,6 @@
  * Badmail's desk: what operators look at, put back on its way, or remove. What was a message goes straight back into the spool under its own id, without the
  * sinks of the session that put it here being asked again; what never was one, or is to be asked about again, goes through the entrance.
  */
-import { addressedByPickup } from "../mail/addressed.ts";
 import { splitMessage } from "../mail/header.ts";
 import { formatMailbox, type Mailbox, parseMailbox } from "../mail/mailbox.ts";
 import type { Body, Message } from "../mail/message.ts";
@@ -16,6 +15,7 @@ import type { BadMailRecord } from "../spool/badmail-record.ts";
 import type { Spool } from "../spool/spool.ts";
 import { decodeMessage } from "../spool/stored-message.ts";
 import type { Entrance } from "./entrance.ts";
+import { addressedByPickup } from "./pickup-envelope.ts";
 
 export interface BadMailDeskOptions {
   readonly badmail: BadMail;

@@ -23,8 +23,13 @@ export interface ListenerOptions {
     /** Offers them without TLS too. */
     readonly inClear: boolean;
   };
-  /** Peers that may speak for their clients. */
-  readonly trusted: { readonly proxy: Networks; readonly xclient: Networks; readonly xforward: Networks };
+  /** Peers that may speak for their clients, or (`results`) for us. */
+  readonly trusted: {
+    readonly proxy: Networks;
+    readonly xclient: Networks;
+    readonly xforward: Networks;
+    readonly results: Networks;
+  };
   readonly limits: ListenerLimits;
 }
 

@@ -22,7 +22,7 @@ const nameOctetsMax = 200;
 const readOctets = 64 * 1024;
 
 /**
- * Claims a file: durably under its new name once this resolves.
+ * Claims a file: under its new name once this resolves, durably where the disk lets it.
  * @throws {Fault} `submission.unreadable` where it is no regular file, or this user may not read or rename it; then it is where it was
  */
 export async function claimFile(folder: string, name: string, id: string): Promise<Claim> {
@@ -41,7 +41,8 @@ export async function claimFile(folder: string, name: string, id: string): Promi
     });
     const path = join(claimed, `${id}-${cutName(name)}`);
     await rename(from, path);
-    await syncFolder(claimed);
+    // It is ours by now, whatever becomes of this: at worst a power cut gives it its old name back, and it is claimed anew.
+    await syncFolder(claimed).catch(() => {});
     return { id, name, path };
   } catch (error) {
     throw unreadable(name, error);

@@ -3,7 +3,6 @@
  * between is found again, and sent again only where its message has left the queue meanwhile. What cannot be sent is in badmail, to the octet.
  */
 import { type FSWatcher, watch } from "node:fs";
-import { addressedByPickup } from "../mail/addressed.ts";
 import { createId } from "../mail/ids.ts";
 import type { Clock } from "../platform/clock.ts";
 import { crashPoint } from "../platform/crash-point.ts";
@@ -14,6 +13,7 @@ import type { BadMail } from "../spool/badmail.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { Entrance, SubmitResult } from "./entrance.ts";
 import { type Claim, claimFile, findClaims, readClaim, removeClaim } from "./pickup-claim.ts";
+import { addressedByPickup } from "./pickup-envelope.ts";
 import { PickupLook, settleMs } from "./pickup-look.ts";
 
 export interface PickupOptions {

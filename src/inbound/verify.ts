@@ -103,15 +103,19 @@ export function shouldVerify(
 }
 
 /**
- * The header with the results of `facts` on top; without facts, that of a user or of a client nobody checked. Forged results of ours are removed from
- * whatever strangers and users send; what comes from our own network without a login may come from a host of ours that has checked it.
+ * The header with the results of `auth` on top; without, that of a client nobody checked. Other results of ours are forged, whether somebody checked the mail or not
+ * (RFC 8601 §5), unless a host that is trusted with that has given it back to us.
  */
 export function withResults(
   header: Header,
-  session: { readonly user: string | null; readonly hostname: string; readonly auth: AuthFacts | undefined },
+  {
+    hostname,
+    auth,
+    isTrusted,
+  }: { readonly hostname: string; readonly auth: AuthFacts | undefined; readonly isTrusted: boolean },
 ): Header {
-  if (session.auth) return withAuthenticationResults(header, session.hostname, session.auth);
-  return session.user === null ? header : withoutResultsOf(header, session.hostname);
+  if (auth) return withAuthenticationResults(header, hostname, auth);
+  return isTrusted ? header : withoutResultsOf(header, hostname);
 }
 
 /** Not reachable from elsewhere: RFC 1918, RFC 6598, RFC 3927, RFC 4193, loopback. */

@@ -9,7 +9,7 @@ import type { RetrySchedule } from "./retry-schedule.ts";
 export interface Outcome {
   /** The recipient's place on the envelope. */
   readonly index: number;
-  /** `held`: nothing was tried, because the operator has to act first; it costs neither an attempt nor lifetime. */
+  /** `held`: nothing was tried, because the operator has to act first; it costs no attempt, and is given up by nobody. */
   readonly kind: "delivered" | "deferred" | "failed" | "held";
   readonly nextHop: string;
   /** The peer's last word, where there was one. */
@@ -20,6 +20,8 @@ export interface Outcome {
   readonly status?: string;
   /** Of what was delivered: the peer offered DSN and was told what the sender asked for, so reports of it are the peer's from here on. RFC 3461 §5.2.1. */
   readonly dsnPassedOn?: boolean;
+  /** Of what was delivered: to several others in the place of this one. RFC 3461 §5.2.7.3. */
+  readonly isExpanded?: boolean;
   /** Of what was deferred: nobody could be reached there, so others need not try it for a while. */
   readonly destinationDown?: boolean;
   /** Of what was deferred: the peer says when to come again. */

@@ -15,7 +15,7 @@ import type { Book } from "./book.ts";
 import type { Teller } from "./consequences.ts";
 import type { Lane } from "./lane.ts";
 import { LeaseOver, type Leases } from "./leases.ts";
-import type { MessageCache } from "./message-cache.ts";
+import { type MessageCache, SharedMessages } from "./message-cache.ts";
 import type { CreateReports } from "./ports.ts";
 import type { Recorder } from "./recorder.ts";
 import type { RetrySchedule } from "./retry-schedule.ts";
@@ -56,6 +56,7 @@ export interface Hand {
 
 export class Attempts {
   readonly #parts: AttemptParts;
+  readonly #shared = new SharedMessages();
 
   constructor(parts: AttemptParts) {
     this.#parts = parts;
@@ -78,7 +79,14 @@ export class Attempts {
     const { message, attemptId, due } = hand;
     teller.track(message.id, "attempted", { attemptId, recipients: due.length });
     const outcomes = await this.#deliver(hand, lane, startedAt);
-    await this.settle(hand, settleAttempt(due, outcomes, this.factsOf(unit)));
+    if (!this.#parts.leases.stopping)
+      return void (await this.settle(hand, settleAttempt(due, outcomes, this.factsOf(unit))));
+    // What was ended by the server's stop is done after the next start, as if it had not been tried.
+    const over = new Set(
+      outcomes.filter(({ kind }) => kind === "delivered" || kind === "failed").map(({ index }) => index),
+    );
+    const done = due.filter(({ index }) => over.has(index));
+    if (done.length > 0) await this.settle(hand, settleAttempt(done, outcomes, this.factsOf(unit)));
   }
 
   factsOf({ item }: Unit) {
@@ -91,15 +99,24 @@ export class Attempts {
     return await this.#take(unit, createId(this.#parts.clock.now()), Number.POSITIVE_INFINITY);
   }
 
-  /** Persists how an attempt ended, with its reports; then tells it, and plans what is left. Gives the reports that are in custody now. */
+  /**
+   * Persists how an attempt ended, with its reports; then tells it, and plans what is left. Gives the reports that are in custody now.
+   * @param how.atOnce for whoever waits for the answer: what cannot be reported or persisted now is thrown, and nothing is settled
+   */
   async settle(
     hand: Hand,
     made: readonly Settlement[],
-    { categorized = true, quiet = false }: { readonly categorized?: boolean; readonly quiet?: boolean } = {},
+    {
+      categorized = true,
+      quiet = false,
+      atOnce = false,
+    }: { readonly categorized?: boolean; readonly quiet?: boolean; readonly atOnce?: boolean } = {},
   ): Promise<readonly Message[]> {
     const { unit, message, attemptId, recipients } = hand;
-    const { teller, book, recorder } = this.#parts;
-    const { settlements, reports } = await this.withReports(message, made);
+    const { teller, book, recorder, spool, createReports } = this.#parts;
+    const { settlements, reports } = atOnce
+      ? { settlements: made, reports: await createReports(message, made) }
+      : await this.withReports(message, made);
     // Held as before: nothing to persist but the time of the next look, which a restart sets anew anyway.
     const isAsBefore = ({ outcome, update, delayed }: Settlement) =>
       outcome.kind === "held" &&
@@ -110,14 +127,19 @@ export class Attempts {
       if (reports.length > 0) crashPoint("queue.reports.before-commit");
       crashPoint("queue.attempt.before-record");
       const updates = changed.map(({ update }) => update);
-      if (!(await recorder.persist(message.id, (spool) => spool.record(message.id, updates, reports)))) return [];
+      const write = (to: Spool) => to.record(message.id, updates, reports);
+      if (atOnce) await write(spool);
+      else if (!(await recorder.persist(message.id, write))) return [];
       crashPoint("queue.attempt.recorded");
     }
     for (let place = 0; place < changed.length && !quiet; place++) {
       if (place > 0 && place % toldMax === 0) await setImmediate();
       teller.tellOutcome(message.id, attemptId, message, changed[place]!);
     }
-    if (book.settle(unit, restOf(recipients, settlements), categorized)) teller.track(message.id, "finished");
+    if (book.settle(unit, restOf(recipients, settlements), categorized)) {
+      this.#shared.forget(unit.item);
+      teller.track(message.id, "finished");
+    }
     this.sendReports(message, reports);
     return reports;
   }
@@ -168,16 +190,25 @@ export class Attempts {
 
   async #deliver({ unit, message, attemptId, due }: Hand, lane: Lane, startedAt: number): Promise<readonly Outcome[]> {
     const { clock, deliver, leases, log, book } = this.#parts;
+    const complain = (event: string, error: unknown) =>
+      log.error(event, {
+        message: unit.item.messageId,
+        attemptId,
+        reason: describeThrown(error),
+        fault: error instanceof Fault ? error.code : undefined,
+      });
     try {
-      const outcomes = await leases.run((signalOf) =>
-        deliver({
-          message,
-          attemptId,
-          recipients: due,
-          get signal() {
-            return signalOf();
-          },
-        }),
+      const outcomes = await leases.run(
+        (signalOf) =>
+          deliver({
+            message,
+            attemptId,
+            recipients: due,
+            get signal() {
+              return signalOf();
+            },
+          }),
+        (error) => complain("delivery.timed-out", error),
       );
       const [first] = outcomes;
       if (first && outcomes.every((outcome) => outcome.kind === "deferred" && outcome.destinationDown))
@@ -188,12 +219,7 @@ export class Attempts {
       return outcomes;
     } catch (error) {
       const reason = describeThrown(error);
-      log.error(error instanceof LeaseOver ? "delivery.timed-out" : "delivery.threw", {
-        message: unit.item.messageId,
-        attemptId,
-        reason,
-        fault: error instanceof Fault ? error.code : undefined,
-      });
+      if (!(error instanceof LeaseOver)) complain("delivery.threw", error);
       return due.map(({ index }) => ({ index, kind: "deferred", nextHop: "", reply: null, reason }));
     }
   }
@@ -202,14 +228,16 @@ export class Attempts {
     const { spool, cache, book, log } = this.#parts;
     const { messageId } = unit.item;
     const isDue = ({ heldBy, nextAttemptAt }: Pending) => heldBy !== "operator" && nextAttemptAt <= now;
+    if (unit.laneName === unresolved) this.#shared.forget(unit.item);
     let message = cache.take(messageId);
-    let stored: readonly (StoredRecipient | undefined)[];
+    let stored: ReadonlyMap<number, StoredRecipient>;
     if (message) stored = recipientsOf(message, unit);
     else {
       let failure: unknown;
+      const places = unit.pending.map(({ index }) => index);
       const [entry, loaded] = await Promise.all([
-        spool.find(messageId),
-        spool.load(messageId).catch((error: unknown) => {
+        spool.find(messageId, places),
+        this.#load(unit).catch((error: unknown) => {
           failure = error;
           return undefined;
         }),
@@ -217,8 +245,9 @@ export class Attempts {
         failure = error;
         return [undefined, undefined];
       });
+      stored = new Map(entry?.recipients.map((recipient) => [recipient.index, recipient]));
       if (failure !== undefined) {
-        const read = unit.pending.filter(isDue).flatMap(({ index }) => entry?.recipients[index] ?? []);
+        const read = unit.pending.filter(isDue).flatMap(({ index }) => stored.get(index) ?? []);
         await this.#cannotRead(unit, attemptId, read, failure);
         return undefined;
       }
@@ -228,12 +257,12 @@ export class Attempts {
         return undefined;
       }
       message = loaded;
-      stored = entry.recipients;
     }
+    if (unit.item.units.length > 1) this.#shared.keep(unit.item, message);
     const recipients: StoredRecipient[] = [];
     const due: StoredRecipient[] = [];
     for (const pending of unit.pending) {
-      const known = stored[pending.index];
+      const known = stored.get(pending.index);
       // It may be done with by now, where something broke behind the record of that.
       if (known?.state !== "queued") continue;
       const { nextAttemptAt } = pending;
@@ -242,6 +271,12 @@ export class Attempts {
       if (isDue(pending)) due.push(recipient);
     }
     return { unit, attemptId, message, recipients, due };
+  }
+
+  /** The content of a message changes only when it is resolved, and then nobody else has it. */
+  async #load({ item }: Unit): Promise<Message | undefined> {
+    const load = () => this.#parts.spool.load(item.messageId);
+    return item.units.length > 1 ? await this.#shared.read(item, load) : await load();
   }
 
   /** A message that cannot be read cannot be reported either: it is not given up, it stays for the operator. */
@@ -308,12 +343,12 @@ export function withUpdate(recipient: StoredRecipient, update: RecipientUpdate |
 }
 
 /** Of a message in memory: nobody has tried it yet, so there are no words about it but those of who holds it. */
-function recipientsOf({ envelope }: Message, { pending }: Unit): StoredRecipient[] {
-  const recipients: StoredRecipient[] = [];
+function recipientsOf({ envelope }: Message, { pending }: Unit): ReadonlyMap<number, StoredRecipient> {
+  const recipients = new Map<number, StoredRecipient>();
   for (const { index, attempts, nextAttemptAt, heldBy, heldWords, delayTold } of pending) {
     const recipient = envelope.recipients[index];
     if (!recipient) continue;
-    recipients[index] = {
+    recipients.set(index, {
       ...recipient,
       index,
       state: "queued",
@@ -322,7 +357,7 @@ function recipientsOf({ envelope }: Message, { pending }: Unit): StoredRecipient
       lastOutcome: heldWords,
       ...(heldBy ? { heldBy } : {}),
       ...(delayTold ? { delayTold } : {}),
-    };
+    });
   }
   return recipients;
 }

@@ -37,10 +37,10 @@ export class Book {
   /** A message that is not in the book yet; what a route held is due now. */
   add(entry: QueueEntry): void {
     if (this.items.has(entry.messageId)) return;
-    const item: Item = { messageId: entry.messageId, receivedAt: entry.receivedAt, units: [] };
+    const now = this.#clock.now();
+    const item: Item = { messageId: entry.messageId, receivedAt: Math.min(entry.receivedAt, now), units: [] };
     this.items.set(entry.messageId, item);
     item.units = this.#unitsOf(item, entry.recipients, entry.categorized);
-    const now = this.#clock.now();
     for (const unit of item.units) {
       if (unit.pending.some((each) => each.heldBy === "route" || each.nextAttemptAt > now))
         unit.pending = unit.pending.map((each) => this.#bounded(dueAgain(each, now), now));
@@ -105,13 +105,15 @@ export class Book {
     this.#changeWaiting(dueAgain, (pending) => pending.some(({ heldBy }) => heldBy === "route"));
   }
 
-  /** After the clock was set back: nothing waits longer than it may. */
+  /** After the clock was set back: nothing waits longer than it may, nor is younger than new. */
   bringForward(): void {
+    const now = this.#clock.now();
+    for (const item of this.items.values()) item.receivedAt = Math.min(item.receivedAt, now);
     this.#changeWaiting(
-      (pending, now) => this.#bounded(pending, now),
+      (pending) => this.#bounded(pending, now),
       () => true,
     );
-    this.lanes.bringForward(this.#clock.now());
+    this.lanes.bringForward(now);
   }
 
   /** Messages of which something is held. */

@@ -39,10 +39,18 @@ export interface Ended {
   readonly said: Extract<Said, { readonly kind: "discarded" | "quarantined" }>;
 }
 
+/** A recipient that others stand for now, of which the sender wants to hear. */
+export interface Expansion {
+  readonly recipient: Recipient;
+  /** The mail is the list's from here on, so for its sender it has arrived; an alias has only been followed. */
+  readonly isList: boolean;
+}
+
 export interface Results {
   readonly reached: readonly Reached[];
   readonly failures: readonly Failure[];
   readonly ended: readonly Ended[];
+  readonly expansions: readonly Expansion[];
 }
 
 const forwardedHere: Reply = {
@@ -56,6 +64,7 @@ export function resultsOf(roots: readonly Root[], message: Message): Results {
   const reached: Reached[] = [];
   const failures: Failure[] = [];
   const ended: Ended[] = [];
+  const expansions: Expansion[] = [];
   const visited = new Set<AddressNode>();
   // Who is a recipient himself is one as such, with his own options, and not as a member of a list.
   const direct = new Set(roots.map(({ node }) => node));
@@ -71,6 +80,7 @@ export function resultsOf(roots: readonly Root[], message: Message): Results {
     const mine: Reached[] = [];
     const mineFailed: Failure[] = [];
     const mineEnded: Ended[] = [];
+    const mineExpanded: Expansion[] = [];
     const added: AddressNode[] = [];
     const visit = (node: AddressNode, way: Way) => {
       const to = node === top && way.options === recipient.options ? recipient : recipientOf(node.mailbox, way.options);
@@ -84,6 +94,7 @@ export function resultsOf(roots: readonly Root[], message: Message): Results {
         mine.push({ recipient: to, owner: way.owner, split, forwardedFor });
       } else if (said.kind === "expands") {
         if (said.stays) mine.push({ recipient: to, owner: way.owner, split, forwardedFor: undefined });
+        if (isReported(node, said, way)) mineExpanded.push({ recipient: to, isList: said.owner !== undefined });
         return { ...wayFrom(node, said, way), split };
       } else mineEnded.push({ mailbox: node.mailbox, said });
       return undefined;
@@ -116,8 +127,9 @@ export function resultsOf(roots: readonly Root[], message: Message): Results {
     reached.push(...mine);
     failures.push(...mineFailed);
     ended.push(...mineEnded);
+    expansions.push(...mineExpanded);
   }
-  return { reached, failures, ended };
+  return { reached, failures, ended, expansions };
 }
 
 function recipientOf(mailbox: Mailbox, options: RecipientOptions | undefined): Recipient {
@@ -134,10 +146,22 @@ function wayFrom(
   if (owner) return { ...way, owner, options: undefined };
   if (way.owner) return { ...way, options: undefined };
   const { notify, originalRecipient = originalOf(mailbox) } = way.options ?? {};
-  // An alias for one other: everything goes on (RFC 3461 §5.2.7.2). For several: all but SUCCESS (RFC 3461 §5.2.7.3, case c; lenient: no report "expanded" is made).
+  // An alias for one other: everything goes on (RFC 3461 §5.2.7.2). For several: all but SUCCESS, of which there is a report now (RFC 3461 §5.2.7.3, case c).
   const isAlone = children.length === 1 && !stays;
   const kept = isAlone ? notify : notify && withoutSuccess(notify);
   return { ...way, options: { ...(kept && { notify: kept }), originalRecipient } };
+}
+
+/**
+ * Whether a wish to hear of success is fulfilled by the expansion itself: at a list, and at an alias for several. An address that is a recipient too keeps the wish
+ * for its own mail. RFC 3461 §5.2.7.1, §5.2.7.3.
+ */
+function isReported(
+  { children }: AddressNode,
+  { owner, stays }: Extract<Said, { readonly kind: "expands" }>,
+  { options }: Way,
+): boolean {
+  return !stays && (owner !== undefined || children.length > 1) && options?.notify?.includes("success") === true;
 }
 
 function withoutSuccess(notify: readonly Notify[]): readonly Notify[] {

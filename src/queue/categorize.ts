@@ -125,6 +125,7 @@ export function createCategorizer(options: CategorizerOptions): Categorize {
     }
     let failures: readonly Failure[] = results?.failures ?? [];
     const ended = results?.ended ?? [];
+    let expansions = results?.expansions ?? [];
     let parts = results ? partsOf(message, results, clock.now()) : [{ message, owner: undefined }];
     if (isBound("onPostCategorize")) {
       const asked = await askAboutParts(parts, attemptId);
@@ -151,7 +152,9 @@ export function createCategorizer(options: CategorizerOptions): Categorize {
             verdict,
           );
       }
+      // Of what goes to nobody there is nothing good to tell.
       parts = asked.parts.map((part) => (asked.objections.has(part) ? withRecipients(part, []) : part));
+      if (parts.every((part) => part.message.envelope.recipients.length === 0)) expansions = [];
     }
     for (const { mailbox, said } of ended) {
       if (said.kind === "quarantined") await keepApart(original, { message: said.message, to: [mailbox] }, said);
@@ -160,7 +163,7 @@ export function createCategorizer(options: CategorizerOptions): Categorize {
     const result = withFailures(parts, failures);
     const isAsBefore =
       result.forks.length === 0 && result.failures.length === 0 && isSameState(result.message, original);
-    return isAsBefore ? unchanged : { kind: "changed", ...result };
+    return isAsBefore ? unchanged : { kind: "changed", ...result, expansions };
   };
 
   function noteDiscarded(

@@ -32,7 +32,8 @@ export class Teller {
     const facts = {
       attemptId,
       to: formatMailbox(recipient.mailbox),
-      nextHop: outcome.nextHop,
+      // Nobody was tried where mail is held, nor where it went nowhere.
+      ...(outcome.nextHop !== "" && { nextHop: outcome.nextHop }),
       attempts: update.attempts,
       outcome: words,
     };

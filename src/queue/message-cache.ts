@@ -1,6 +1,8 @@
-/** Messages just accepted, kept in memory for their first attempt so that nothing is read back. Bounded: what is over is loaded from the spool. */
-import type { Message } from "../mail/message.ts";
+/** Messages in memory: those just accepted, for their first attempt, and those that go to many destinations. Bounded: what is over is loaded from the spool. */
+import { Message } from "../mail/message.ts";
+import type { Item } from "./work.ts";
 
+/** Kept for their first attempt, so that nothing is read back. */
 export class MessageCache {
   readonly #messages = new Map<string, { readonly message: Message; readonly octets: number }>();
   readonly #messagesMax: number;
@@ -36,5 +38,46 @@ export class MessageCache {
 
   get size(): number {
     return this.#messages.size;
+  }
+}
+
+/** Messages that go to many destinations at one time. */
+const sharedMax = 32;
+
+/**
+ * Messages with several destinations: each is an attempt of its own, and for each the whole message with all of its recipients would be read again. Those asked for
+ * last are kept. An attempt gets a copy: what is done to it reaches no other.
+ */
+export class SharedMessages {
+  readonly #messages = new Map<Item, Promise<Message | undefined>>();
+
+  keep(item: Item, message: Message): void {
+    this.#set(item, Promise.resolve(message));
+  }
+
+  /** What it throws, `load` threw: then nothing is kept. */
+  async read(item: Item, load: () => Promise<Message | undefined>): Promise<Message | undefined> {
+    const reading = this.#messages.get(item) ?? load();
+    this.#set(item, reading);
+    try {
+      const message = await reading;
+      return message && new Message(message);
+    } catch (error) {
+      if (this.#messages.get(item) === reading) this.forget(item);
+      throw error;
+    }
+  }
+
+  /** Its content is about to change. */
+  forget(item: Item): void {
+    this.#messages.delete(item);
+  }
+
+  #set(item: Item, message: Promise<Message | undefined>): void {
+    this.#messages.delete(item);
+    this.#messages.set(item, message);
+    if (this.#messages.size <= sharedMax) return;
+    const [oldest] = this.#messages.keys();
+    this.#messages.delete(oldest!);
   }
 }

@@ -2,11 +2,13 @@
 import { formatMailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
+import { describeThrown } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
+import { isLastPage } from "../spool/page.ts";
 import type { SpoolSelection } from "../spool/selection.ts";
 import type { QueueEntry, RecipientUpdate, SelectedEntry, Spool, StoredRecipient } from "../spool/spool.ts";
 import { heldPrefix, type Outcome, settleExpired } from "./attempt.ts";
-import { type Attempts, withUpdate } from "./attempts.ts";
+import { type Attempts, type Hand, withUpdate } from "./attempts.ts";
 import type { Book } from "./book.ts";
 import type { Teller } from "./consequences.ts";
 import { describeItem, type QueueItem } from "./listing.ts";
@@ -43,15 +45,18 @@ export interface OperatorParts {
   readonly attempts: Attempts;
   readonly cache: MessageCache;
   readonly teller: Teller;
+  /** Resolves when every message is in the book. */
+  readonly known: Promise<void>;
 }
 
 export class Operator {
   readonly #parts: OperatorParts;
   /** One change after the other. */
-  #last: Promise<unknown> = Promise.resolve();
+  #last: Promise<unknown>;
 
   constructor(parts: OperatorParts) {
     this.#parts = parts;
+    this.#last = parts.known;
   }
 
   /** When what is under way is over. */
@@ -60,12 +65,17 @@ export class Operator {
   }
 
   async list(selection: QueueSelection, { limit = limitDefault, offset = 0 }): Promise<QueuePage> {
-    const { entries, total } = await this.#parts.spool.query(this.#meant(selection), { limit, offset });
-    const items = entries.map((entry) => {
-      const queued = entry.recipients.filter(({ state }) => state === "queued");
-      return this.#describe({ ...entry, recipients: queued });
-    });
-    return { items, total };
+    const meant = this.#meant(selection);
+    const items: QueueItem[] = [];
+    for (;;) {
+      const page = { limit: limit - items.length, offset: offset + items.length };
+      const { entries, total } = await this.#parts.spool.query(meant, page);
+      for (const entry of entries) {
+        const queued = entry.recipients.filter(({ state }) => state === "queued");
+        items.push(this.#describe({ ...entry, recipients: queued }));
+      }
+      if (isLastPage(entries, page.limit) || items.length >= limit) return { items, total };
+    }
   }
 
   async show(messageId: string): Promise<QueueItem | undefined> {
@@ -120,20 +130,24 @@ export class Operator {
   }
 
   async *#pages(selection: QueueSelection): AsyncIterable<{ meant: SpoolSelection; entries: SelectedEntry[] }> {
-    const { spool } = this.#parts;
     const meant = this.#meant(selection);
     if (meant.among) {
       for (let at = 0; at < meant.among.length; at += chunkMax) {
         const part = { ...meant, among: meant.among.slice(at, at + chunkMax) };
-        yield { meant: part, entries: (await spool.query(part, { limit: chunkMax, after: undefined })).entries };
+        for await (const entries of this.#read(part)) yield { meant: part, entries };
       }
       return;
     }
+    for await (const entries of this.#read(meant)) yield { meant, entries };
+  }
+
+  /** Page after page of what is meant. */
+  async *#read(meant: SpoolSelection): AsyncIterable<SelectedEntry[]> {
     for (let after: SelectedEntry | undefined; ; ) {
-      const { entries } = await spool.query(meant, { limit: chunkMax, after });
-      yield { meant, entries };
+      const { entries } = await this.#parts.spool.query(meant, { limit: chunkMax, after });
+      if (entries.length > 0) yield entries;
+      if (isLastPage(entries, chunkMax)) return;
       after = entries.at(-1);
-      if (!after || entries.length < chunkMax) return;
     }
   }
 
@@ -152,11 +166,12 @@ export class Operator {
       const targets = dryRun
         ? entries.flatMap((entry) => this.#targetOf(verb, entry, skipped))
         : await this.#takeAll(verb, meant, entries, skipped);
+      let changed: readonly Target[] = targets;
       if (!dryRun && targets.length > 0) {
-        if (verb === "bounce") await this.#bounce(targets, words, reported);
+        if (verb === "bounce") changed = await this.#bounce(targets, words, { skipped, reported });
         else await this.#apply(verb, targets, words);
       }
-      for (const { entry, places } of targets) {
+      for (const { entry, places } of changed) {
         ids.add(entry.messageId);
         recipients += places.size;
       }
@@ -179,7 +194,7 @@ export class Operator {
     entries: readonly SelectedEntry[],
     skipped: { readonly id: string; readonly reason: string }[],
   ): Promise<Target[]> {
-    const { book, clock, spool } = this.#parts;
+    const { book, clock } = this.#parts;
     const taken = new Map<string, readonly Unit[]>();
     for (const entry of entries) {
       for (const { item, units } of this.#targetOf(verb, entry, skipped)) {
@@ -190,12 +205,13 @@ export class Operator {
     if (taken.size === 0) return [];
     const targets: Target[] = [];
     try {
-      const again = await spool.query({ ...meant, ids: [...taken.keys()] }, { limit: chunkMax, after: undefined });
-      for (const entry of again.entries) {
-        const units = taken.get(entry.messageId)!;
-        const item = units[0]!.item;
-        const places = placesOf(verb, entry, units);
-        if (places.size > 0) targets.push({ entry, item, units, places });
+      for await (const entries of this.#read({ ...meant, ids: [...taken.keys()] })) {
+        for (const entry of entries) {
+          const units = taken.get(entry.messageId)!;
+          const item = units[0]!.item;
+          const places = placesOf(verb, entry, units);
+          if (places.size > 0) targets.push({ entry, item, units, places });
+        }
       }
     } finally {
       const wanted = new Set(targets.flatMap(({ units }) => units));
@@ -264,31 +280,46 @@ export class Operator {
     });
   }
 
-  async #bounce(targets: readonly Target[], words: string, reported: Set<string>): Promise<void> {
+  /** Gives what was failed; what could not be is skipped, and stays as it was. */
+  async #bounce(
+    targets: readonly Target[],
+    words: string,
+    told: { readonly skipped: { readonly id: string; readonly reason: string }[]; readonly reported: Set<string> },
+  ): Promise<Target[]> {
+    const { attempts, book } = this.#parts;
+    const failed: Target[] = [];
     let next = 0;
     const goOn = async () => {
-      for (let target = targets[next++]; target; target = targets[next++])
-        for (const { id } of await this.#bounceOne(target, words)) reported.add(id);
+      for (let target = targets[next++]; target; target = targets[next++]) {
+        const places = new Set<number>();
+        for (const unit of target.units) {
+          try {
+            const hand = await attempts.take(unit);
+            if (!hand) throw new Error("it cannot be read");
+            for (const { id } of await this.#bounceOne(hand, target.places, words)) told.reported.add(id);
+            for (const { index } of hand.recipients) if (target.places.has(index)) places.add(index);
+          } catch (error) {
+            told.skipped.push({ id: target.item.messageId, reason: describeThrown(error) });
+            if (unit.state === "changing") book.keep(unit);
+          }
+        }
+        if (places.size > 0) failed.push({ ...target, places });
+      }
     };
     await Promise.all(Array.from({ length: Math.min(bouncedMax, targets.length) }, goOn));
+    return failed;
   }
 
-  async #bounceOne({ units, places }: Target, words: string): Promise<readonly Message[]> {
+  async #bounceOne(hand: Hand, places: ReadonlySet<number>, words: string): Promise<readonly Message[]> {
     const { attempts, clock } = this.#parts;
-    const reports: Message[] = [];
-    for (const unit of units) {
-      const hand = await attempts.take(unit);
-      if (!hand) continue;
-      const meant = hand.recipients.filter(({ index }) => places.has(index));
-      const settlements = settleExpired(meant, { nextHop: "", reason: "", now: clock.now() }).map(
-        ({ recipient, update }) => {
-          const outcome = bounceOf(recipient, words);
-          return { recipient, outcome, update: { ...update, lastOutcome: outcome.reason } };
-        },
-      );
-      reports.push(...(await attempts.settle(hand, settlements, { categorized: unit.laneName !== unresolved })));
-    }
-    return reports;
+    const meant = hand.recipients.filter(({ index }) => places.has(index));
+    const settlements = settleExpired(meant, { nextHop: "", reason: "", now: clock.now() }).map(
+      ({ recipient, update }) => {
+        const outcome = bounceOf(recipient, words);
+        return { recipient, outcome, update: { ...update, lastOutcome: outcome.reason } };
+      },
+    );
+    return await attempts.settle(hand, settlements, { categorized: hand.unit.laneName !== unresolved, atOnce: true });
   }
 
   /** Nobody else hears of it: the log has all there is to know. */

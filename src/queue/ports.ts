@@ -2,6 +2,7 @@
 import type { Message } from "../mail/message.ts";
 import type { Reply } from "../mail/status.ts";
 import type { Outcome, Settlement } from "./attempt.ts";
+import type { Expansion } from "./categorize-results.ts";
 
 /**
  * What became of a message when its recipients were resolved. Nothing of it is persisted yet; the queue does that in one commit, and asks again, with another
@@ -12,13 +13,15 @@ export type Categorized =
   | { readonly kind: "unchanged" }
   /**
    * Another envelope or content. `message` keeps the id; where none of its recipients is left it goes. `forks` are messages of their own, ids and all, due now.
-   * `failures` are outcomes of the kind `failed`, by index on the envelope of `message`.
+   * `failures` are outcomes of the kind `failed`, by index on the envelope of `message`. `expansions` are recipients of the envelope before, told to its sender;
+   * absent: none.
    */
   | {
       readonly kind: "changed";
       readonly message: Message;
       readonly forks: readonly Message[];
       readonly failures: readonly Outcome[];
+      readonly expansions?: readonly Expansion[];
     }
   /** For good, for every recipient: reported to the sender. */
   | { readonly kind: "refused"; readonly reply: Reply; readonly by: string | null }

@@ -8,6 +8,7 @@ import { formatReversePath } from "../mail/path.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
+import { isLastPage } from "../spool/page.ts";
 import type { PageStart } from "../spool/selection.ts";
 import { queuedRecipients, type StoredRecipient } from "../spool/spool.ts";
 import { type AttemptParts, Attempts } from "./attempts.ts";
@@ -30,6 +31,8 @@ import { type Unit, unresolved } from "./work.ts";
 
 /** The queue looks at the clock at least so often: the machine's may be set, forwards or back. */
 const wakeMsMax = 60_000;
+/** At a stop: so long an attempt that is told to end has to say what it delivered. */
+const endingMs = 2_000;
 /** Messages read at a time from the spool, at the start and after routes changed: nobody else is served while they are looked at. */
 const pageMax = 500;
 
@@ -47,6 +50,8 @@ export class Queue {
   readonly #sweep: Sweep;
   readonly #operator: Operator;
   readonly #running = new Set<Promise<void>>();
+  /** All that was in the spool is known. */
+  readonly #known = Promise.withResolvers<void>();
   #state: "new" | "started" | "stopping" = "new";
   #timer: { readonly at: number; readonly cancel: () => void } | undefined;
   /** What the clocks said when it last looked. */
@@ -118,6 +123,7 @@ export class Queue {
       attempts: this.#attempts,
       cache: this.#cache,
       teller,
+      known: this.#known.promise,
     });
   }
 
@@ -127,6 +133,9 @@ export class Queue {
     this.#lanes.relimit(this.#clock.now());
     // What was enqueued while the list was read is known already.
     for await (const entry of this.#entries()) this.#book.add(entry);
+    this.#known.resolve();
+    // Held is held before it is tried, where an operator asked for it meanwhile.
+    await this.#operator.idle;
     this.#state = "started";
     this.#log.info("queue.started", { messages: this.#book.items.size });
     this.#pump();
@@ -151,10 +160,14 @@ export class Queue {
       if (!item || item.units.some(({ state }) => state !== "waiting")) continue;
       const queued = entry.recipients.filter(({ state }) => state === "queued");
       const known = new Map(item.units.flatMap(({ pending }) => pending.map((each) => [each.index, each])));
-      const isCurrent = ({ index, attempts, heldBy }: StoredRecipient) =>
-        known.get(index)?.attempts === attempts && known.get(index)?.heldBy === heldBy;
-      // Read before it was tried or changed: what did that asked for the destination itself.
-      if (!queued.every(isCurrent)) continue;
+      const isCurrent = ({ index, attempts, heldBy, delayTold }: StoredRecipient) => {
+        const pending = known.get(index);
+        return (
+          pending?.attempts === attempts && pending.heldBy === heldBy && pending.delayTold === (delayTold ?? false)
+        );
+      };
+      // Read before it was tried, changed or resolved: what did that asked for the destination itself.
+      if (queued.length !== known.size || !queued.every(isCurrent)) continue;
       const categorized = item.units.every(({ laneName }) => laneName !== unresolved);
       const recipients = queued.map((each) => ({ ...each, nextAttemptAt: known.get(each.index)!.nextAttemptAt }));
       this.#book.regroup(item, recipients, categorized);
@@ -178,12 +191,9 @@ export class Queue {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#recorder.stop();
-    let cancel = () => {};
-    const deadline = new Promise<void>((resolve) => {
-      cancel = this.#clock.after(deadlineMs, resolve);
-    });
-    await Promise.race([Promise.all([...this.#running, this.#operator.idle]), deadline]);
-    cancel();
+    this.#known.resolve();
+    await this.#drain(deadlineMs);
+    if (this.#running.size > 0 && this.#leases.tellAll() > 0) await this.#drain(endingMs);
     const abandoned = this.#running.size;
     this.#leases.abandonAll();
     this.#log.info("queue.stopped", { messages: this.#book.items.size, abandoned });
@@ -208,7 +218,7 @@ export class Queue {
     return await this.#change("retry", selection, options);
   }
 
-  /** Until it is released, restarts included; costs neither attempt nor lifetime. */
+  /** Until it is released, restarts included; costs no attempt, and nothing is given up meanwhile. */
   async hold(
     selection: QueueSelection,
     { reason = "", ...options }: ChangeOptions & { readonly reason?: string } = {},
@@ -267,6 +277,14 @@ export class Queue {
     };
   }
 
+  /** Waits for what is under way, so long at most. */
+  async #drain(deadlineMs: number): Promise<void> {
+    const deadline = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(deadlineMs, deadline.resolve);
+    await Promise.race([Promise.all([...this.#running, this.#operator.idle]), deadline.promise]);
+    cancel();
+  }
+
   #enqueue(message: Message, categorized: boolean): void {
     if (this.#book.items.has(message.id)) return;
     this.#cache.offer(message);
@@ -305,7 +323,7 @@ export class Queue {
       const entries = await this.#options.spool.list({ limit: pageMax, ...(after ? { after } : {}) });
       yield* entries;
       after = entries.at(-1);
-      if (!after || entries.length < pageMax) return;
+      if (!after || isLastPage(entries, pageMax)) return;
     }
   }
 
@@ -340,8 +358,10 @@ export class Queue {
   /** When to look after destinations that are down or suspended; does it where it is time. */
   #sweepAt(now: number): number {
     if (this.#lanes.remarkable.size === 0) return Number.POSITIVE_INFINITY;
+    // When it is over, it is asked again.
+    if (this.#sweeping) return Number.POSITIVE_INFINITY;
     if (now < this.#sweptAt) this.#sweptAt = now;
-    if (this.#sweeping || now - this.#sweptAt < sweepMs) return this.#sweptAt + sweepMs;
+    if (now - this.#sweptAt < sweepMs) return this.#sweptAt + sweepMs;
     this.#sweptAt = now;
     this.#sweeping = true;
     this.#follow(

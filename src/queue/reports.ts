@@ -173,6 +173,7 @@ function reportKindOf({ recipient, outcome, delayed }: Settlement): ReportKind |
     case "delivered":
       // Where the peer reports deliveries it does so from here on; where none answered, the mail is at its end.
       if (!notify?.includes("success") || outcome.dsnPassedOn) return undefined;
+      if (outcome.isExpanded) return "expanded";
       return outcome.reply === null ? "delivered" : "relayed";
     default:
       return delayed && (!notify || notify.includes("delay")) ? "delayed" : undefined;

@@ -5,6 +5,7 @@ import { describeThrown, Fault } from "../platform/fault.ts";
 import { queuedRecipients, type StoredRecipient } from "../spool/spool.ts";
 import { type Outcome, settleAttempt } from "./attempt.ts";
 import { type AttemptParts, type Attempts, type Hand, withUpdate } from "./attempts.ts";
+import type { Expansion } from "./categorize-results.ts";
 import type { Categorize, Categorized, Quarantine } from "./ports.ts";
 
 export interface ResolvingParts extends Omit<AttemptParts, "resolve" | "deliver"> {
@@ -78,9 +79,30 @@ export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<
     await parts.attempts().settle(hand, settleAttempt(recipients, outcomes, facts), { categorized: false });
   }
 
+  /** What the sender hears of addresses that others stand for: of the message as it came, for a list's is the owner's. RFC 3461 §5.2.7. */
+  async function reportExpansions(
+    { unit, message }: Hand,
+    expansions: readonly Expansion[],
+  ): Promise<readonly Message[]> {
+    const envelope = { ...message.envelope, recipients: expansions.map(({ recipient }) => recipient) };
+    const outcomes = expansions.map(
+      ({ isList }, index): Outcome => ({
+        index,
+        kind: "delivered",
+        nextHop: "",
+        reply: null,
+        reason: "",
+        isExpanded: !isList,
+      }),
+    );
+    const attempts = parts.attempts();
+    const recipients = queuedRecipients(envelope, clock.now());
+    return (await attempts.withReports(message, settleAttempt(recipients, outcomes, attempts.factsOf(unit)))).reports;
+  }
+
   async function replace(hand: Hand, changed: Extract<Categorized, { readonly kind: "changed" }>): Promise<void> {
     const { unit, attemptId } = hand;
-    const { message, forks, failures } = changed;
+    const { message, forks, failures, expansions = [] } = changed;
     const attempts = parts.attempts();
     const now = clock.now();
     const delayTold = unit.pending.some((pending) => pending.delayTold);
@@ -90,15 +112,16 @@ export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<
         ...(delayTold ? { delayTold } : {}),
       }),
     );
-    const failed = new Set(failures.map(({ index }) => index));
-    const { settlements, reports } = await attempts.withReports(
+    const failedAt = new Set(failures.map(({ index }) => index));
+    const { settlements, reports: failed } = await attempts.withReports(
       message,
       settleAttempt(
-        recipients.filter(({ index }) => failed.has(index)),
+        recipients.filter(({ index }) => failedAt.has(index)),
         failures,
         attempts.factsOf(unit),
       ),
     );
+    const reports = [...failed, ...(await reportExpansions(hand, expansions))];
     const updates = settlements.map(({ update }) => update);
     if (reports.length > 0) crashPoint("queue.reports.before-commit");
     crashPoint("queue.categorized.before-commit");

@@ -39,6 +39,8 @@ const nameLengthMax = 2_100;
 const connectionsLargest = 10_000;
 const timesLargest = 1_000_000;
 const withinMsLargest = 7 * 86_400_000;
+/** The last time there is a date for. */
+const latestMs = 8.64e15;
 const fileOctetsMax = 4 * 1024 * 1024;
 
 export class Shapes {
@@ -47,6 +49,9 @@ export class Shapes {
   readonly #connectionsDefault: number;
   readonly #operator = new Map<string, OperatorShape>();
   #configured: readonly ConfiguredShape[];
+  #opened: Promise<void> | undefined;
+  /** One change after the other: they share a file. */
+  #last: Promise<void> = Promise.resolve();
 
   /** @param options.path null: the operator's word is forgotten at the end of the process */
   constructor(options: {
@@ -62,7 +67,11 @@ export class Shapes {
   }
 
   /** Reads what the operator said to earlier processes. Never throws. */
-  async open(): Promise<void> {
+  open(): Promise<void> {
+    return (this.#opened ??= this.#read());
+  }
+
+  async #read(): Promise<void> {
     if (this.#path === null) return;
     let text: string;
     try {
@@ -108,8 +117,15 @@ export class Shapes {
     return [...this.#operator.keys()];
   }
 
-  /** Durable once this resolves. One call at a time. @throws {Fault} `destination.invalid`, `data.unusable`; then nothing changed */
-  async change(name: string, { connectionsMax, rate, suspendedUntilMs }: ShapeChange): Promise<void> {
+  /** Durable once this resolves. @throws {Fault} `destination.invalid`, `data.unusable`; then nothing changed */
+  async change(name: string, change: ShapeChange): Promise<void> {
+    const done = this.#last.then(() => this.#change(name, change));
+    this.#last = done.catch(() => {});
+    await done;
+  }
+
+  async #change(name: string, { connectionsMax, rate, suspendedUntilMs }: ShapeChange): Promise<void> {
+    await this.open();
     const before = this.#operator.get(name);
     const merged: Record<string, unknown> = { ...before };
     for (const [key, value] of Object.entries({ connectionsMax, rate, suspendedUntil: suspendedUntilMs })) {
@@ -186,7 +202,7 @@ function parseShape(value: unknown): OperatorShape {
     throw new Error(`expected 1 to ${connectionsLargest} attempts at a time`);
   if (rate !== undefined && !isRate(rate)) throw new Error("expected a rate of times and withinMs");
   const until = suspendedUntil === "resumed" ? Number.POSITIVE_INFINITY : suspendedUntil;
-  if (until !== undefined && !(typeof until === "number" && until >= 0))
+  if (until !== undefined && !(typeof until === "number" && until >= 0 && (until <= latestMs || until === Infinity)))
     throw new Error("expected a time to resume at");
   return {
     ...(connectionsMax === undefined ? {} : { connectionsMax }),

@@ -29,7 +29,8 @@ export interface Unit extends Due {
 
 export interface Item {
   readonly messageId: string;
-  readonly receivedAt: number;
+  /** Never in the future: a clock that was ahead when it came would keep it for ever. */
+  receivedAt: number;
   units: readonly Unit[];
 }
 

@@ -39,6 +39,8 @@ export interface AddressBookOptions {
 
 /** Files are looked at again after this time, when somebody is looked up. */
 const lookAgainMs = 1_000;
+/** A file that was written to within this time may be written to still: half of it, or nothing, reads like a good one with few addresses. */
+const settledMs = 1_000;
 /** A file is read in one piece, while nothing else is done. */
 const fileOctetsMax = 16 * 1024 * 1024;
 const includesMax = 200;
@@ -100,7 +102,8 @@ export class AddressBook {
     const now = clock.monotonicMs();
     if (now - this.#lookedAt < lookAgainMs) return;
     this.#lookedAt = now;
-    if ([...this.#read.stamps].every(([path, stamp]) => stampOf(path) === stamp)) return;
+    const changed = [...this.#read.stamps].filter(([path, stamp]) => stampOf(path) !== stamp);
+    if (changed.length === 0 || changed.some(([path]) => isUnsettled(path, clock.now()))) return;
     const read = readFiles(this.#paths);
     if (read.problems.length === 0) {
       this.#read = read;
@@ -222,6 +225,16 @@ function describeFileProblem(error: unknown): string {
       return "cannot be read: this user may not";
     default:
       return `cannot be read: ${describeThrown(error)}`;
+  }
+}
+
+/** A time that has not come yet says nothing. Never throws: what cannot be looked at cannot be read either, and that is told. */
+function isUnsettled(path: string, now: number): boolean {
+  try {
+    const ageMs = now - statSync(path).mtimeMs;
+    return ageMs >= 0 && ageMs < settledMs;
+  } catch {
+    return false;
   }
 }
 

@@ -1,10 +1,9 @@
 /** Keeps a copy of every message that arrives in a folder, one file each. The copy is on disk before the client hears 250; where it cannot be made, `on_fault` decides. */
 import { join } from "node:path";
 import type { Sink } from "../events/sink.ts";
-import { formatMailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
-import { formatReversePath } from "../mail/path.ts";
 import { count, flag, path, size } from "../platform/value.ts";
+import { formatPickupFields } from "../smtp/pickup-fields.ts";
 import { ArchiveFolder } from "./archive-folder.ts";
 import { optionalProperty, property, type ValuesOf } from "./property.ts";
 import { pathIn, type SinkPorts } from "./sink-ports.ts";
@@ -54,13 +53,6 @@ export async function archiveCopy(values: ValuesOf<typeof archiveCopyProperties>
 }
 
 async function* chunksOf(message: Message, withEnvelope: boolean): AsyncIterable<Uint8Array> {
-  if (withEnvelope) {
-    const { reversePath, recipients } = message.envelope;
-    const fields = [
-      `X-Sender: ${formatReversePath(reversePath)}`,
-      ...recipients.map(({ mailbox }) => `X-Receiver: ${formatMailbox(mailbox)}`),
-    ];
-    yield Buffer.from(`${fields.join("\r\n")}\r\n`);
-  }
+  if (withEnvelope) yield Buffer.from(formatPickupFields(message.envelope));
   yield* message.chunks();
 }

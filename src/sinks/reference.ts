@@ -26,7 +26,7 @@ const remarks: Readonly<Record<string, { readonly example: string; readonly rema
   greylist: {
     example: 'properties = { wait = "2m", except_networks = ["192.0.2.0/24"] }',
     remark:
-      "Kept in `sinks/greylist.db` in the data folder; all bindings of it share the file. Numbers in the sender's local part count as one number, and what stands behind `+` or `=` counts not at all, so that a mailing list is one sender.",
+      "Kept in `sinks/greylist.db` in the data folder; all bindings of it share the file. Numbers in the sender's local part count as one number, and what stands behind `+` or `=` counts not at all, so that a mailing list is one sender. Without a `priority` it is at 25000, behind the server's own relay control: addresses that are not there are refused, and not told to come again.",
   },
   "header-limit": {
     example: 'properties = { required = ["From", "Date"] }',
@@ -70,7 +70,7 @@ export function kitReference(): string {
     "[[sinks]]",
     'use = "greylist"',
     'rule = "LISTENER = mx"          # optional: docs/rules.md',
-    "priority = 200                  # optional; 0 is asked first",
+    "priority = 26000                # optional; 0 is asked first",
     'properties = { wait = "2m" }    # optional where no property must be written',
     "```",
     "",

@@ -32,7 +32,9 @@ export interface BadMailEntry {
   readonly at: number;
 }
 
+/** Folders that are being written, and those that are being removed: the same id may be both at one time. */
 const asideSuffix = ".tmp";
+const goneSuffix = ".gone";
 const messageName = "message.eml";
 const recordName = "reason.json";
 /** A record that is longer was not written by us. */
@@ -149,10 +151,12 @@ export class BadMail {
   /** Removes one; what is killed in between is swept at the next start. @throws {Fault} `badmail.unknown`, `spool.failed` */
   async remove(id: string): Promise<void> {
     const folder = this.#folderOf(id);
-    const aside = `${folder}${asideSuffix}`;
+    const gone = `${folder}${goneSuffix}`;
     try {
-      await rename(folder, aside);
-      await rm(aside, { recursive: true, force: true });
+      // Left where it could not be removed before.
+      await rm(gone, { recursive: true, force: true });
+      await rename(folder, gone);
+      await rm(gone, { recursive: true, force: true });
       await syncFolder(this.folder);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT")
@@ -184,7 +188,9 @@ async function isThere(path: string): Promise<boolean> {
   );
 }
 
-/** What `keep` writes aside: nothing else in the folder is ours to remove. */
+/** What `keep` and `remove` put aside: nothing else in the folder is ours to remove. */
 function isHalfWritten(name: string): boolean {
-  return name.endsWith(asideSuffix) && idPattern.test(name.slice(0, -asideSuffix.length));
+  return [asideSuffix, goneSuffix].some(
+    (suffix) => name.endsWith(suffix) && idPattern.test(name.slice(0, -suffix.length)),
+  );
 }

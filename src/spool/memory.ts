@@ -3,6 +3,7 @@ import type { Body, Message, MessageState } from "../mail/message.ts";
 import { inlineBody, Message as StoredMessage } from "../mail/message.ts";
 import { formatReversePath } from "../mail/path.ts";
 import { Fault } from "../platform/fault.ts";
+import { fillPage } from "./page.ts";
 import type { PageStart, SpoolSelection } from "./selection.ts";
 import { isRecipientMeant, isSenderMeant } from "./selection-match.ts";
 import {
@@ -73,7 +74,7 @@ export function createMemorySpool(): Spool {
     },
     async list(page) {
       checkOpen("list messages");
-      return ordered(page?.after).slice(0, page?.limit).map(describeRow);
+      return page ? fillPage(ordered(page.after).slice(0, page.limit), describeRow) : ordered().map(describeRow);
     },
     async query(selection, page) {
       checkOpen("select messages");
@@ -82,15 +83,17 @@ export function createMemorySpool(): Spool {
         (row) => isMessageMeant(selection, row.message) && meantOf(selection, row).length > 0,
       );
       const from = counted ? page.offset : 0;
-      const entries = found
-        .slice(from, from + page.limit)
-        .map((row) => ({ ...describeRow(row), meant: meantOf(selection, row) }));
+      const entries = fillPage(found.slice(from, from + page.limit), (row) => ({
+        ...describeRow(row),
+        meant: meantOf(selection, row),
+      }));
       return { entries, total: counted ? found.length : 0 };
     },
-    async find(messageId) {
+    async find(messageId, places) {
       checkOpen("find a message");
       const row = rows.get(messageId);
-      return row && describeRow(row);
+      if (!row || !places) return row && describeRow(row);
+      return describeRow({ ...row, recipients: places.flatMap((place) => row.recipients[place] ?? []) });
     },
     async record(messageId, updates, reports = []) {
       checkOpen("record an attempt");

@@ -120,15 +120,15 @@ export interface Spool {
   accept(messages: readonly Message[], nextAttemptAt: number): Promise<void>;
   /** The message as it was accepted, or undefined where it is gone. @throws {Fault} `spool.failed` */
   load(messageId: string): Promise<Message | undefined>;
-  /** Every message with a recipient that is still queued, or a page of them; oldest first. @throws {Fault} `spool.failed` */
+  /** Every message with a recipient that is still queued, or a page of them; oldest first. A page may be short and not the last (page.ts). @throws {Fault} `spool.failed` */
   list(page?: { readonly limit: number; readonly after?: PageStart }): Promise<QueueEntry[]>;
-  /** A page of the messages that are meant, oldest first, and how many there are in all, where they are counted. @throws {Fault} `spool.failed` */
+  /** A page of the messages that are meant, as `list` gives them, and how many there are in all, where they are counted. @throws {Fault} `spool.failed` */
   query(
     selection: SpoolSelection,
     page: SpoolPage,
   ): Promise<{ readonly entries: SelectedEntry[]; readonly total: number }>;
-  /** One message's entry, with all of its recipients. */
-  find(messageId: string): Promise<QueueEntry | undefined>;
+  /** One message's entry with all of its recipients, or with those at these places alone: then whether it is resolved is what they say. */
+  find(messageId: string, places?: readonly number[]): Promise<QueueEntry | undefined>;
   /**
    * Persists how recipients stand, and takes `reports` (DSNs) into custody in the same commit. A message none of whose recipients is queued any more
    * goes, with its body. @throws {Fault} `spool.failed`, `spool.closed`

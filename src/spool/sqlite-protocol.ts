@@ -23,7 +23,7 @@ export type Operation =
     }
   | { readonly kind: "recordAll"; readonly changes: readonly RecordedChange[] }
   | { readonly kind: "load"; readonly messageId: string }
-  | { readonly kind: "find"; readonly messageId: string }
+  | { readonly kind: "find"; readonly messageId: string; readonly places?: readonly number[] }
   | { readonly kind: "list"; readonly limit?: number; readonly after?: PageStart }
   | { readonly kind: "query"; readonly selection: SpoolSelection; readonly page: SpoolPage };
 

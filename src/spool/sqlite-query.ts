@@ -1,8 +1,9 @@
 /** Listings of the spool: pages of all of it, and of what is selected, oldest first. */
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
+import { fillPage } from "./page.ts";
 import type { PageStart, SpoolPage, SpoolSelection } from "./selection.ts";
 import { isRecipientMeant } from "./selection-match.ts";
-import type { QueueEntry } from "./spool.ts";
+import type { QueueEntry, SelectedEntry } from "./spool.ts";
 import type { Selected } from "./sqlite-protocol.ts";
 import { entryOf, type Row } from "./sqlite-rows.ts";
 
@@ -17,8 +18,10 @@ export function createQueries(database: DatabaseSync) {
   const selectRecipients = database.prepare("SELECT * FROM recipient WHERE message_key = ? ORDER BY place");
 
   return {
-    list(limit = -1, after?: PageStart): QueueEntry[] {
-      return selectPage.all(...startOf(after), limit).map((row) => entryOf(row, selectRecipients.all(row.key!)));
+    list(limit?: number, after?: PageStart): QueueEntry[] {
+      const rows = selectPage.all(...startOf(after), limit ?? -1);
+      const read = (row: Row) => entryOf(row, selectRecipients.all(Number(row.key)));
+      return limit === undefined ? rows.map(read) : fillPage(rows, read);
     },
     query(selection: SpoolSelection, page: SpoolPage): Selected {
       const { text, values } = conditionsOf(selection);
@@ -36,7 +39,7 @@ export function createQueries(database: DatabaseSync) {
           .all(...values, ...startOf(page.after), page.limit);
       }
       const among = selection.among && new Set(selection.among.map(([id, place]) => `${id} ${place}`));
-      const entries = rows.map((row) => {
+      const entries = fillPage(rows, (row): SelectedEntry => {
         const entry = entryOf(row, selectRecipients.all(Number(row.key)));
         const meant = entry.recipients
           .filter((recipient) => isRecipientMeant(selection, recipient))

@@ -39,7 +39,7 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
     "INSERT INTO recipient (message_key, place, local_part, domain, options, state, attempts, next_attempt_at, last_outcome, delay_told, categorized) VALUES (?, ?, ?, ?, ?, 'queued', 0, ?, '', ?, ?)",
   );
   const keyOf = database.prepare("SELECT key, body_file FROM message WHERE id = ?");
-  const statesOf = database.prepare("SELECT place, state FROM recipient WHERE message_key = ? ORDER BY place");
+  const stateOf = database.prepare("SELECT state FROM recipient WHERE message_key = ? AND place = ?");
   const updateRecipient = database.prepare(
     "UPDATE recipient SET state = ?, attempts = ?, next_attempt_at = ?, last_outcome = ?, held_by = ?, delay_told = max(delay_told, ?), categorized = ? WHERE message_key = ? AND place = ?",
   );
@@ -50,6 +50,7 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
   const deleteMessage = database.prepare("DELETE FROM message WHERE key = ?");
   const messageOfFile = database.prepare("SELECT 1 FROM message WHERE body_file = ? LIMIT 1");
   const selectMessage = database.prepare("SELECT * FROM message WHERE id = ?");
+  const selectRecipient = database.prepare("SELECT * FROM recipient WHERE message_key = ? AND place = ?");
   const selectRecipients = database.prepare("SELECT * FROM recipient WHERE message_key = ? ORDER BY place");
   const selectEntry = database.prepare(
     "SELECT key, id, received_at, size_octets, reverse_local, reverse_domain FROM message WHERE id = ?",
@@ -58,7 +59,7 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
     "UPDATE message SET size_octets = ?, reverse_local = ?, reverse_domain = ?, options = ?, notes = ?, body_octets = ?, body_file = ?, header = ?, separator = ?, body = ? WHERE key = ?",
   );
   const factsOf = database.prepare(
-    "SELECT total(state = 'queued') AS queued, max(delay_told) AS delay_told FROM recipient WHERE message_key = ?",
+    "SELECT count(*) AS recipients, total(state = 'queued') AS queued, max(delay_told) AS delay_told, min(categorized) AS categorized FROM recipient WHERE message_key = ?",
   );
   const deleteRecipients = database.prepare("DELETE FROM recipient WHERE message_key = ?");
   const queries = createQueries(database);
@@ -135,21 +136,25 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
   function record(messageId: string, updates: readonly RecipientUpdate[], effects: Effects): void {
     const row = find(messageId, "record an attempt of");
     const key = Number(row.key);
-    const states = statesOf.all(key).map((recipient) => recipient.state as RecipientState);
-    const queuedBefore = countQueued(states);
+    const facts = factsOf.get(key)!;
+    const queuedBefore = Number(facts.queued);
+    let queued = queuedBefore;
+    /** Those that are named twice. */
+    const changed = new Map<number, RecipientState>();
     for (const { index, state } of updates) {
-      if (states[index] === undefined) {
+      const before = changed.get(index) ?? (stateOf.get(key, index)?.state as RecipientState | undefined);
+      if (before === undefined) {
         throw new Fault(
           "spool.unknown-message",
-          `Cannot record an attempt of ${messageId}: it has no recipient ${index}, expected one of ${states.length}`,
+          `Cannot record an attempt of ${messageId}: it has no recipient ${index}, expected one of ${facts.recipients}`,
         );
       }
-      states[index] = state;
+      queued += Number(state === "queued") - Number(before === "queued");
+      changed.set(index, state);
     }
-    const queued = countQueued(states);
     effects.recipients += queued - queuedBefore;
     if (queued > 0) {
-      if (updates.some(({ categorized }) => categorized !== false)) markCategorized.run(key);
+      if (facts.categorized === 0 && updates.some(({ categorized }) => categorized !== false)) markCategorized.run(key);
       for (const update of updates) {
         updateRecipient.run(
           update.state,
@@ -257,7 +262,13 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
           return load(operation.messageId);
         case "find": {
           const row = selectEntry.get(operation.messageId);
-          return row && entryOf(row, selectRecipients.all(row.key!));
+          if (!row) return undefined;
+          const { places } = operation;
+          const key = Number(row.key);
+          const recipients = places
+            ? places.map((place) => selectRecipient.get(key, place)).filter((recipient) => recipient !== undefined)
+            : selectRecipients.all(key);
+          return entryOf(row, recipients);
         }
         case "list":
           return queries.list(operation.limit, operation.after);
@@ -279,10 +290,6 @@ export function createTables(database: DatabaseSync, bodiesFolder: string): Tabl
     },
     hasBodyFile: (file) => messageOfFile.get(file) !== undefined,
   };
-}
-
-function countQueued(states: readonly RecipientState[]): number {
-  return states.reduce((count, state) => count + (state === "queued" ? 1 : 0), 0);
 }
 
 function octetsOf(value: unknown): Uint8Array {

@@ -122,7 +122,8 @@ export async function openSqliteSpool(options: {
       claimed = files.filter((file) => unclaimed.delete(file));
       await database.ask(operationOf(stored), pieces);
     } catch (error) {
-      for (const file of claimed) unclaimed.add(file);
+      // Where the thread is gone, nobody knows whether it had committed: the next start removes what no message refers to.
+      if (!database.hasDied()) for (const file of claimed) unclaimed.add(file);
       for (const writer of writers) await writer.discard();
       throw storageFault("take a message", error);
     }
@@ -154,8 +155,9 @@ export async function openSqliteSpool(options: {
     async query(selection, page) {
       return (await database.ask({ kind: "query", selection, page })) as Selected;
     },
-    async find(messageId) {
-      return (await database.ask({ kind: "find", messageId })) as QueueEntry | undefined;
+    async find(messageId, places) {
+      const operation = { kind: "find", messageId, ...(places && { places }) } as const;
+      return (await database.ask(operation)) as QueueEntry | undefined;
     },
     async record(messageId, updates, reports = []) {
       database.checkOpen("record an attempt");
@@ -330,6 +332,7 @@ async function openDatabaseThread(setup: WorkerSetup, log: Log) {
   return {
     recovery: opened.recovery,
     counts: () => counts,
+    hasDied: () => died !== undefined,
     checkOpen,
     async ask(operation: Operation, pieces: readonly Buffer[] = []): Promise<Value> {
       checkOpen("use the spool");

@@ -1,11 +1,13 @@
 /** What every spool must do for a queue that resolves, holds and lists: the second part of the contract (spool.ts). */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { isLastPage, pageRecipientsMax } from "../../src/spool/page.ts";
 import type { SpoolSelection } from "../../src/spool/selection.ts";
-import { inlineBodyOctetsMax, type RecipientUpdate, type Spool } from "../../src/spool/spool.ts";
+import { inlineBodyOctetsMax, type QueueEntry, type RecipientUpdate, type Spool } from "../../src/spool/spool.ts";
 import { createSampleMessage, readMessage } from "../support/sample-message.ts";
 import type { SpoolBackEnd } from "./spool.ts";
 
 const dueAt = Date.UTC(2026, 0, 5, 13);
+const done = (index: number): RecipientUpdate => ({ ...queued, index, state: "delivered" });
 const queued: RecipientUpdate = { index: 0, state: "queued", attempts: 1, nextAttemptAt: dueAt, lastOutcome: "451 no" };
 
 export function spoolChangesContract(backEnd: SpoolBackEnd): void {
@@ -212,6 +214,33 @@ export function spoolChangesContract(backEnd: SpoolBackEnd): void {
       expect(page.entries.map(({ messageId }) => messageId)).toEqual([messages[1]!.id, messages[2]!.id]);
       const next = await spool.query({}, { limit: 9, after: page.entries[1] });
       expect(next.entries.map(({ messageId }) => messageId)).toEqual([messages[3]!.id, messages[4]!.id]);
+    });
+
+    test("a page ends where it has recipients enough, and the next one begins behind it", async () => {
+      const to = Array.from({ length: pageRecipientsMax / 2 + 1 }, (_, place) => `a${place}@example.test`);
+      const all = [1, 2, 3].map((receivedAt) => createSampleMessage({ receivedAt, to }));
+      await spool.accept(all, dueAt);
+      const idsOf = (entries: readonly QueueEntry[]) => entries.map(({ messageId }) => messageId);
+      const [first, second, third] = all.map(({ id }) => id);
+      const page = await spool.list({ limit: 10 });
+      expect([idsOf(page), isLastPage(page, 10)]).toEqual([[first, second], false]);
+      const rest = await spool.list({ limit: 10, after: page[1]! });
+      expect([idsOf(rest), isLastPage(rest, 10)]).toEqual([[third], true]);
+      expect(idsOf((await spool.query({}, { limit: 10, after: undefined })).entries)).toEqual([first, second]);
+      const counted = await spool.query({}, { limit: 10, offset: 0 });
+      expect([idsOf(counted.entries), counted.total]).toEqual([[first, second], 3]);
+      expect(idsOf(await spool.list())).toEqual([first, second, third]);
+    });
+
+    test("record counts a recipient that is named twice once, as it is named last", async () => {
+      const message = createSampleMessage({ to: ["a@example.test", "b@example.test"] });
+      await spool.accept([message], dueAt);
+      await spool.record(message.id, [done(0), { ...queued, index: 0 }]);
+      expect(spool.counts()).toEqual({ messages: 1, recipients: 2 });
+      await spool.record(message.id, [done(1), done(1)]);
+      expect(spool.counts()).toEqual({ messages: 1, recipients: 1 });
+      await spool.record(message.id, [done(0)]);
+      expect(spool.counts()).toEqual({ messages: 0, recipients: 0 });
     });
   });
 }

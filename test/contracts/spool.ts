@@ -248,6 +248,9 @@ export function spoolContract(backEnd: SpoolBackEnd): void {
       });
       expect(entries[1]!.reversePath).toBe("ada@sender.example");
       expect(await spool.find(younger.id)).toEqual(entries[1]);
+      const [, second] = entries[1]!.recipients;
+      expect((await spool.find(younger.id, [1, 2]))!.recipients).toEqual([second]);
+      expect((await spool.find(younger.id, []))!.recipients).toEqual([]);
       expect(await spool.find("0000000000000000")).toBeUndefined();
       expect(await spool.load("0000000000000000")).toBeUndefined();
     });

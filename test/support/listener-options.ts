@@ -27,7 +27,7 @@ export function listenerOptions(changes: Partial<ListenerOptions> = {}): Listene
     lineEnds: "refuse",
     binaryMime: false,
     auth: { mechanisms: ["PLAIN", "LOGIN"], inClear: false },
-    trusted: { proxy: nobody, xclient: nobody, xforward: nobody },
+    trusted: { proxy: nobody, xclient: nobody, xforward: nobody, results: nobody },
     limits: listenerLimits,
     ...changes,
   };

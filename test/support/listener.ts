@@ -227,6 +227,7 @@ function readListenerOptions(options: SubjectOptions): ListenerOptions {
       proxy: networks(options.proxy),
       xclient: networks(options.xclient),
       xforward: networks(options.xforward),
+      results: networks(undefined),
     },
     limits,
   });

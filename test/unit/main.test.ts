@@ -4,11 +4,14 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { askServer } from "../../src/cli/control-client.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { type RunningServer, startServer } from "../../src/main.ts";
+import { changeUsers } from "../../src/sinks/users-file.ts";
 import { freePorts } from "../support/free-ports.ts";
 import { createRecordingLog, type RecordingLog } from "../support/recording-log.ts";
 import { SmtpClient } from "../support/smtp-client.ts";
+import { createUser } from "../support/submission-users.ts";
 
 let folder: string;
 let log: RecordingLog;
@@ -25,12 +28,12 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function start(): Promise<void> {
+async function start(roleOfTwo = "mx"): Promise<void> {
   const [mx, submission, admin] = await freePorts(3);
-  const listener = (name: string, port: number) =>
-    `[[listeners]]\nname = "${name}"\naddress = "127.0.0.1"\nport = ${port}\n`;
+  const listener = (name: string, port: number, role = "mx") =>
+    `[[listeners]]\nname = "${name}"\naddress = "127.0.0.1"\nport = ${port}\nrole = "${role}"\n`;
   configure(
-    `${listener("one", mx!)}${listener("two", submission!)}[admin]\nport = ${admin}\n[scripts]\nprocesses = 1\n`,
+    `${listener("one", mx!)}${listener("two", submission!, roleOfTwo)}[admin]\nport = ${admin}\n[scripts]\nprocesses = 1\n`,
   );
   server = await startServer(load(), { log, loadAgain: load });
 }
@@ -76,6 +79,29 @@ describe("reload", () => {
   });
 });
 
+test("reload leaves the time a message is given up at, which needs a restart, as the queue has it", async () => {
+  await start();
+  const held = '[[routes]]\nmatch = "*"\nto = "hold"\n';
+  configure(`${rest}${held}`);
+  await server.reload();
+  const client = await SmtpClient.connect(server.listeners[0]!.port);
+  for (const line of ["MAIL FROM:<>", "RCPT TO:<ann@example.test>", "DATA", "."]) await client.command(line);
+  await client.quit();
+  configure(`${rest}[delivery.retry]\nlifetime = "1d"\n`);
+  expect(await server.reload()).toContain("delivery: changed, needs a restart");
+  const queue = { data: join(folder, "data"), cwd: folder, path: "/api/v1/queue" };
+  const { items } = await askServer<{ items: { receivedAt: string; expiresAt: string }[] }>(queue);
+  expect(items.map((item) => (Date.parse(item.expiresAt) - Date.parse(item.receivedAt)) / 86_400_000)).toEqual([5]);
+});
+
+test("reload says that the users were read again, and only where they were", async () => {
+  await start("submission");
+  const users = join(folder, "data/users.json");
+  await changeUsers(users, () => new Map([["ann", createUser("ann")]]));
+  expect(await server.reload()).toEqual(["auth.users: read again, now 1", "scripts: read again"]);
+  expect(await server.reload()).toEqual(["scripts: read again"]);
+});
+
 describe("reload of addresses and routes", () => {
   const aliases = () => join(folder, "aliases");
   const configureWith = (routes: string) => {
@@ -107,6 +133,21 @@ describe("reload of addresses and routes", () => {
     expect(await rcpt("sales@example.test")).toBe(250);
     expect(await rcpt("nobody@example.test")).toBe(550);
   });
+});
+
+test("an address that is not there is refused at once, and not asked to come again by the greylist", async () => {
+  await start();
+  writeFileSync(join(folder, "mailboxes"), "ann\n");
+  writeFileSync(
+    join(folder, "onarrival.toml"),
+    `${rest}[[sinks]]\nuse = "greylist"\n[domains]\nlocal = ["example.test"]\nmailboxes = "./mailboxes"\n`,
+  );
+  await server.reload();
+  const client = await SmtpClient.connect(server.listeners[0]!.port);
+  await client.command("MAIL FROM:<>");
+  expect(await client.command("RCPT TO:<nobody@example.test>")).toMatchObject({ code: 550 });
+  expect(await client.command("RCPT TO:<ann@example.test>")).toMatchObject({ code: 451 });
+  await client.command("QUIT");
 });
 
 describe("stop", () => {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { createLiveApi } from "../../../src/admin/control-live.ts";
 import { type TraceEntry, Tracer } from "../../../src/events/trace.ts";
+import { Fault } from "../../../src/platform/fault.ts";
 
 const note = (text: string): TraceEntry => ({ kind: "note", session: "A", text, at: 1 });
 
@@ -72,5 +73,40 @@ describe("POST /api/v1/explain", () => {
     const request = new Request("http://localhost/api/v1/explain", { method: "POST", body: endless, duplex: "half" });
     expect((await api.request(request)).status).toBe(413);
     expect(pulled).toBeLessThan(16);
+  });
+});
+
+describe("POST /api/v1/explain", () => {
+  const request = {
+    mail: "",
+    session: { ip: "192.0.2.1", helo: "a.example", user: null, listener: "mx", tls: false },
+    from: "",
+    to: ["a@example.test"],
+  };
+  const post = (body: unknown, explain: () => Promise<never>) =>
+    createLiveApi({ tracer: new Tracer(), explain }).request("/api/v1/explain", {
+      method: "POST",
+      body: typeof body === "string" ? body : JSON.stringify(body),
+    });
+
+  test.each([
+    ["no JSON", "{", "the request is no JSON"],
+    ["no object", "[]", "expected a JSON object"],
+    ["no message", { ...request, mail: 1 }, "mail, from: expected texts"],
+    ["recipients that are no list", { ...request, to: "a@example.test" }, "to: expected a list"],
+    ["a recipient that is no text", { ...request, to: [1] }, "to: expected a list"],
+    ["no session", { ...request, session: null }, "session: expected ip"],
+    ["a session without TLS or not", { ...request, session: { ...request.session, tls: "no" } }, "session: expected"],
+  ])("%s is 400, and nobody is asked", async (_why, body, words) => {
+    const response = await post(body, () => Promise.reject(new Error("asked")));
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ code: "control.invalid", error: expect.stringContaining(words) });
+  });
+
+  test.each([
+    ["an address that is none: the asker's", new Fault("address.syntax", "Cannot read it"), 400],
+    ["what is a bug: ours", new Error("broken"), 500],
+  ])("%s", async (_why, thrown, status) => {
+    expect((await post(request, () => Promise.reject(thrown))).status).toBe(status);
   });
 });

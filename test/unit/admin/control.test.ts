@@ -1,6 +1,8 @@
 /** The control socket: what its API answers, who may open it, and what happens where a socket is there already. */
 import { spawnSync } from "node:child_process";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import type { Server as HttpServer } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -54,6 +56,17 @@ describe("createControlApi", () => {
 });
 
 describe("serveControl", () => {
+  test("has no limit to the time of a request: a message may be hours in the making", async () => {
+    const limits: unknown[] = [];
+    const hear = (message: unknown) => limits.push((message as { readonly server: HttpServer }).server.requestTimeout);
+    subscribe("http.server.request.start", hear);
+    const control = await serveControl({ view: fakeServerView(), path: join(data, controlSocketName) });
+    await ask("/api/v1/status");
+    await control.close();
+    unsubscribe("http.server.request.start", hear);
+    expect(limits).toEqual([0]);
+  });
+
   test("answers on a socket that only its user may open, and removes it at the end", async () => {
     const path = join(data, controlSocketName);
     const control = await serveControl({ view: fakeServerView(), path });

@@ -51,6 +51,17 @@ describe("submit", () => {
     expect(here.log.of("message.accepted")[0]!.fields).toMatchObject({ entrance: "submit", user: "ann", message: id });
   });
 
+  test("an address beyond ASCII stands in From as it is", async () => {
+    await submit(
+      {},
+      {
+        envelope: { ...envelope, reversePath: parseMailbox("jörg@example.org") },
+        octets: Buffer.from("Subject: x\n\n"),
+      },
+    );
+    expect(await acceptedText()).toContain("\r\nFrom: jörg@example.org\r\n");
+  });
+
   test.each<[why: string, text: string, fields: readonly string[], body: string]>([
     [
       "fields that are there stay",

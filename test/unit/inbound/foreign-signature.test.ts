@@ -30,7 +30,11 @@ describe.each(engineNames)("the %s engine", (engine: EngineName) => {
     const message = (await subject.accepted()).at(-1)!;
     const kept = await readMessage(message);
     expect(kept.subarray(kept.length - data.length).equals(data)).toBe(true);
-    message.header = withResults(message.header, { user: null, hostname: "mx.example.test", auth: nothingPassed });
+    message.header = withResults(message.header, {
+      isTrusted: false,
+      hostname: "mx.example.test",
+      auth: nothingPassed,
+    });
     const { dkim } = await verified({ mail: (await readMessage(message)).toString("latin1") });
     expect(dkim).toMatchObject([{ result: "pass", domain: "example.org" }]);
     await client.quit();
@@ -41,14 +45,15 @@ describe("withResults", () => {
   const forged = "Authentication-Results: mx.example.test; dmarc=pass\r\n";
   const header = async () =>
     (await import("../../../src/mail/header.ts")).splitMessage(Buffer.from(`${forged}Subject: x\r\n\r\n`)).header;
-  const rows: readonly [why: string, user: string | null, checked: boolean, count: number, first: string][] = [
-    ["checked: ours alone", null, true, 1, "Authentication-Results"],
-    ["a user's: none that says it is ours", "ann", false, 0, "Subject"],
-    ["our own network's: a host of ours may have checked it", null, false, 1, "Authentication-Results"],
+  const rows: readonly [why: string, isTrusted: boolean, checked: boolean, count: number, first: string][] = [
+    ["checked: ours alone", false, true, 1, "Authentication-Results"],
+    ["checked, of a host of ours: ours alone", true, true, 1, "Authentication-Results"],
+    ["not checked: none that says it is ours", false, false, 0, "Subject"],
+    ["not checked, of a host of ours: as it came", true, false, 1, "Authentication-Results"],
   ];
-  test.each(rows)("%s", async (_why, user, checked, count, first) => {
+  test.each(rows)("%s", async (_why, isTrusted, checked, count, first) => {
     const written = withResults(await header(), {
-      user,
+      isTrusted,
       hostname: "mx.example.test",
       auth: checked ? nothingPassed : undefined,
     });

@@ -17,7 +17,7 @@ import { BadMailDesk } from "../../../src/inbound/badmail-desk.ts";
 import { Pickup, type Watching } from "../../../src/inbound/pickup.ts";
 import { settleMs } from "../../../src/inbound/pickup-look.ts";
 import { createId } from "../../../src/mail/ids.ts";
-import { formatMailbox } from "../../../src/mail/mailbox.ts";
+import { formatMailbox, parseMailbox } from "../../../src/mail/mailbox.ts";
 import { createEntrance, type TestEntrance } from "../../support/entrance.ts";
 import { createBinding } from "../../support/events.ts";
 import { createRoom } from "../../support/listener.ts";
@@ -174,6 +174,23 @@ describe("a file", () => {
   });
 });
 
+test("what a file asks for is asked of the queue", async () => {
+  await pickup.start();
+  put(
+    "one.eml",
+    "X-Sender: <ann@example.org> RET=HDRS ENVID=x1\nX-Receiver: <bob@example.test> NOTIFY=NEVER\nX-Receiver: carol@example.test\nSubject: x\n\nt\n",
+  );
+  await pass();
+  expect(here.queued[0]!.envelope).toEqual({
+    reversePath: parseMailbox("ann@example.org"),
+    recipients: [
+      { mailbox: parseMailbox("bob@example.test"), options: { notify: ["never"] } },
+      { mailbox: parseMailbox("carol@example.test") },
+    ],
+    options: { ret: "HDRS", envelopeId: "x1" },
+  });
+});
+
 describe("a file that cannot be sent", () => {
   test.each<[why: string, content: string | Buffer, fault: string]>([
     ["no header", "just words\n", "submission.malformed"],
@@ -188,6 +205,11 @@ describe("a file that cannot be sent", () => {
     [
       "recipients beyond the limit",
       `X-Sender: <>\n${[1, 2, 3, 4].map((n) => `X-Receiver: a${n}@example.test\n`).join("")}\nx`,
+      "submission.malformed",
+    ],
+    [
+      "a report there is not",
+      "X-Sender: <ann@example.org> RET=HALF\nX-Receiver: bob@example.test\n\nt\n",
       "submission.malformed",
     ],
     ["a NUL", "X-Sender: ann@example.org\nX-Receiver: bob@example.test\n\n\0\n", "message.nul"],

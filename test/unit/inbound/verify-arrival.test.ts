@@ -18,7 +18,7 @@ const spool = createMemorySpool();
 const accepted: Message[] = [];
 let seen: (AuthFacts | undefined)[] = [];
 let verifier: Verifier;
-let listeners: Record<"all" | "public", Listener>;
+let listeners: Record<"all" | "public" | "off" | "trusting", Listener>;
 
 beforeAll(async () => {
   ({ verifier } = verifierWith());
@@ -27,10 +27,10 @@ beforeAll(async () => {
     createBinding("onRcptTo", ({ accept }: { accept?: () => void }) => accept?.()),
     createBinding("onArrival", ({ message }: { message: Message }) => void seen.push(message.origin.auth)),
   ]);
-  const start = (verify: "all" | "public") => {
+  const start = (verify: "all" | "public" | "off", results = (_ip: string) => false) => {
     const options = createListenerOptions({
       verify,
-      trusted: { proxy: () => false, xclient: () => true, xforward: () => false },
+      trusted: { proxy: () => false, xclient: () => true, xforward: () => false, results },
     });
     const parts = createReceptionOptions({
       dispatcher,
@@ -40,7 +40,12 @@ beforeAll(async () => {
     });
     return startNativeListener(options, new Reception(options, parts), { clock: systemClock, log: silentLog });
   };
-  listeners = { all: await start("all"), public: await start("public") };
+  listeners = {
+    all: await start("all"),
+    public: await start("public"),
+    off: await start("off"),
+    trusting: await start("public", (ip) => ip === "127.0.0.1"),
+  };
 });
 afterAll(async () => {
   for (const listener of Object.values(listeners)) await listener.close(0);
@@ -78,12 +83,25 @@ describe("a listener that checks mail", () => {
     expect(seen).toMatchObject([{ spf: { result: "fail" }, dmarc: { result: "fail", policy: "reject" } }]);
   });
 
-  test("a private address is not checked, and a user's mail is rid of forged results", async () => {
-    const plain = await send(listeners.public, forged + plainMail);
+  const others = "Authentication-Results: mx.elsewhere.example; dmarc=pass\r\n";
+  test.each<{ why: string; at: keyof typeof listeners; xclient?: string; kept: boolean }>([
+    { why: "a private address", at: "public", kept: false },
+    { why: "a listener that checks nothing", at: "off", kept: false },
+    { why: "the same, from outside", at: "off", xclient: "ADDR=203.0.113.5", kept: false },
+    { why: "a user", at: "public", xclient: "ADDR=203.0.113.5 LOGIN=ann", kept: false },
+    { why: "a host that is trusted with it", at: "trusting", kept: true },
+    { why: "a user, by way of one", at: "trusting", xclient: "ADDR=203.0.113.5 LOGIN=ann", kept: false },
+  ])("what nobody checks is rid of results that only say they are ours: $why", async ({ at, xclient, kept }) => {
+    const { header } = await send(listeners[at], forged + others + plainMail, xclient);
     expect(seen).toEqual([undefined]);
-    expect(plain.header.count("Authentication-Results")).toBe(1);
-    const ours = await send(listeners.public, forged + plainMail, "ADDR=203.0.113.5 LOGIN=ann");
-    expect(seen).toEqual([undefined, undefined]);
-    expect(ours.header.has("Authentication-Results")).toBe(false);
+    expect(header.getAll("Authentication-Results").map((value) => /mx\.\w+/.exec(value)![0])).toEqual([
+      ...(kept ? ["mx.example"] : []),
+      "mx.elsewhere",
+    ]);
+  });
+
+  test("a host that is trusted with results is believed no more where its mail is checked", async () => {
+    const { header } = await send(listeners.trusting, forged + (await signed()), "ADDR=198.51.100.7");
+    expect(header.getAll("Authentication-Results")).toEqual([expect.stringContaining("dmarc=pass (p=reject)")]);
   });
 });

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { refuse } from "../../../src/events/verdict.ts";
 import type { Notify, RecipientOptions } from "../../../src/mail/envelope.ts";
 import { formatMailbox, parseMailbox } from "../../../src/mail/mailbox.ts";
 import type { Message } from "../../../src/mail/message.ts";
@@ -225,6 +226,39 @@ describe("createCategorizer: what the sender asked for", () => {
   ])("%s", async (_why, aliases, options, expected) => {
     const result = await changed({ aliases }, { to: ["list@example.test"], toOptions: [options] });
     expect(optionsOf(result.message)).toEqual(expected);
+  });
+
+  test.each([
+    ["an alias for several: expanded", "list: ann, bob", all, ["expanded list"]],
+    ["a list: it has arrived", "list: ann, bob\nowner-list: bob", all, ["arrived list"]],
+    ["a list with one member too", "list: ann\nowner-list: bob", all, ["arrived list"]],
+    ["nothing asked", "list: ann, bob", undefined, []],
+    ["failures asked for alone", "list: ann, bob", { notify: ["failure"] as Notify[] }, []],
+    ["an alias for one: its affair", "list: ann", all, []],
+    ["an alias for one that stands for several", "list: inner\ninner: ann, bob", all, ["expanded inner"]],
+    ["several, one of whom stands for several: once", "list: ann, inner\ninner: bob, carla", all, ["expanded list"]],
+    ["a list in a list: once", "list: inner\nowner-list: o\ninner: ann\nowner-inner: o", all, ["arrived list"]],
+    ["who is a recipient himself hears of that", "list: list, bob", all, []],
+    ["a circle of nobody", "list: other, third\nother: list\nthird: list", all, []],
+  ])("of SUCCESS at an expansion there is to tell: %s", async (_why, aliases, options, expected) => {
+    const mailboxes = "ann\nbob\ncarla\no\n";
+    const { expansions = [] } = await changed(
+      { aliases, mailboxes },
+      { to: ["list@example.test"], toOptions: [options] },
+    );
+    expect(
+      expansions.map(({ isList, recipient }) => `${isList ? "arrived" : "expanded"} ${recipient.mailbox.localPart}`),
+    ).toEqual(expected);
+  });
+
+  test.each([
+    ["refused", refuse("no"), 0],
+    ["nothing", undefined, 1],
+  ])("where onPostCategorize says %s of all, the expansions told are %#", async (_why, verdict, told) => {
+    const bindings = [createBinding("onPostCategorize", () => verdict)];
+    const aliases = "list: ann, bob@away.example";
+    const { expansions = [] } = await changed({ aliases, bindings }, { to: ["list@example.test"], toOptions: [all] });
+    expect(expansions).toHaveLength(told);
   });
 
   test("what it asked of reports of the whole message ends at a list, the rest goes on", async () => {

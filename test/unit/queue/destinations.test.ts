@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { graceMs } from "../../../src/queue/leases.ts";
 import { createMemorySpool } from "../../../src/spool/memory.ts";
 import { createFakeClock, settle } from "../../support/fake-clock.ts";
 import {
@@ -213,6 +214,7 @@ describe("Queue: destinations", () => {
     await clock.advance(1);
     expect(signal?.aborted).toBe(true);
     expect(log.of("delivery.timed-out")).toHaveLength(1);
+    await clock.advance(graceMs);
     open();
     await settle();
     expect((await spool.find(message.id))!.recipients[0]).toMatchObject({ state: "queued", attempts: 1 });
@@ -293,6 +295,7 @@ describe("Queue.shape", () => {
   test.each([
     { why: "no JSON", text: "{" },
     { why: "no object", text: "[]" },
+    { why: "a time there is no date for", text: '{"mx:a.example":{"suspendedUntil":1e300}}' },
     { why: "an entry that cannot be", text: '{"mx:a.example":{"connectionsMax":"many"}}' },
   ])("a file that cannot be read is put aside with a warning, and the queue starts: $why", async ({ text }) => {
     await writeFile(file, text);

@@ -166,6 +166,17 @@ describe("Queue: held mail", () => {
     expect((await queue.list({ state: "held" })).items).toMatchObject([{ messageId: message.id, held: true }]);
   });
 
+  test.each([
+    ["nobody: the log names none", "", false],
+    ["somebody", "smarthost", true],
+  ])("asked was %s", async (_why, nextHop, named) => {
+    const { queue, take, log } = setUpQueue({ answers: [{ ...held, nextHop }] });
+    await queue.start();
+    await take();
+    await settle();
+    expect("nextHop" in log.of("delivery.held")[0]!.fields).toBe(named);
+  });
+
   test("recheckHeld looks at once, and only at what is held", async () => {
     const { queue, attempts, take, clock } = setUpQueue({ answers: [held, deferred, {}] });
     await queue.start();

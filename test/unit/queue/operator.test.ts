@@ -160,7 +160,9 @@ describe("Queue: changes by the operator", () => {
   });
 
   test("many are changed in chunks, and the first 1,000 are named", async () => {
-    const { queue, take, spool } = setUpQueue({ options: { attemptsMax: 1 } });
+    const { queue, take, spool } = setUpQueue({ options: { laneOf: () => "one" } });
+    await queue.start();
+    await queue.shape("one", { suspendedUntilMs: Number.POSITIVE_INFINITY });
     for (let count = 0; count < 1_200; count++) await take();
     const change = await queue.hold({});
     expect([change.messages, change.recipients, change.ids.length]).toEqual([1_200, 1_200, 1_000]);

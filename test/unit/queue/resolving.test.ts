@@ -5,7 +5,7 @@ import type { Categorized } from "../../../src/queue/ports.ts";
 import { createMemorySpool } from "../../../src/spool/memory.ts";
 import { createFakeClock, settle } from "../../support/fake-clock.ts";
 import { day, deferred, minute, setUpQueue } from "../../support/queue-setup.ts";
-import { createSampleMessage } from "../../support/sample-message.ts";
+import { createSampleMessage, readMessage } from "../../support/sample-message.ts";
 
 const reply = { code: 550, status: "5.7.1", text: "not wanted" };
 const later = { code: 451, status: "4.7.1", text: "later" };
@@ -74,6 +74,39 @@ describe("Queue: resolving recipients", () => {
     ]);
     expect(log.of("delivery.failed")).toHaveLength(1);
     expect(spool.counts().messages).toBe(0);
+  });
+
+  test("changed: who asked for it hears of lists and expansions, as the sender of the message as it came", async () => {
+    const toOptions = [
+      { notify: ["success" as const], originalRecipient: { type: "rfc822", address: "all@x.example" } },
+    ];
+    const message = createSampleMessage({ to: ["all@example.test"], toOptions });
+    const owned = createSampleMessage({ id: message.id, from: "owner-all@example.test", to: ["a@example.test"] });
+    const [recipient] = message.envelope.recipients;
+    const { queue, attempts, take } = setUp(() => ({
+      kind: "changed",
+      message: owned,
+      forks: [],
+      failures: [],
+      expansions: [
+        { recipient: recipient!, isList: true },
+        { recipient: recipient!, isList: false },
+      ],
+    }));
+    await queue.start();
+    await take({ id: message.id, to: ["all@example.test"], toOptions, options: { envelopeId: "E1" } });
+    for (let turn = 0; turn < 4; turn++) await settle();
+    const reports = attempts.map((attempt) => attempt.message).filter(({ id }) => id !== message.id);
+    const texts = await Promise.all(reports.map(async (report) => (await readMessage(report)).toString()));
+    expect(texts.map((text) => /^Action: (\w+)/m.exec(text)?.[1])).toEqual(["delivered", "expanded"]);
+    for (const text of texts) {
+      expect(text).toContain("\r\nTo: <ada@sender.example>\r\n");
+      expect(text).toContain("\r\nOriginal-Envelope-Id: E1\r\n");
+      expect(text).toContain(
+        "Original-Recipient: rfc822; all@x.example\r\nFinal-Recipient: rfc822; all@example.test\r\n",
+      );
+      expect(text).toContain("\r\nStatus: 2.0.0\r\n");
+    }
   });
 
   test("refused: every recipient fails, and the sender is told", async () => {

@@ -9,7 +9,7 @@ import { silentLog } from "../../../src/platform/log.ts";
 import type { Spool } from "../../../src/spool/spool.ts";
 import { openSqliteSpool } from "../../../src/spool/sqlite.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
-import { minute, setUpQueue } from "../../support/queue-setup.ts";
+import { deferred, minute, setUpQueue } from "../../support/queue-setup.ts";
 import { createSampleMessage } from "../../support/sample-message.ts";
 
 const count = 20_000;
@@ -65,5 +65,40 @@ test("Queue takes up 20,000 messages for 2,000 destinations in little memory, an
   expect((await queue.list({ domain: "host7.example" })).total).toBe(count / destinations);
   expect(await queue.hold({})).toMatchObject({ messages: count, recipients: count, skipped: [] });
   expect(queue.counts().held).toBe(count);
+  await queue.stop(0);
+}, 60_000);
+
+test("Queue reads a message with many destinations once for all of them, and each recipient with his own", async () => {
+  const places = 300;
+  const clock = createFakeClock();
+  let loaded = 0;
+  let read = 0;
+  const counting: Spool = {
+    ...spool,
+    async load(messageId) {
+      loaded += 1;
+      return await spool.load(messageId);
+    },
+    async find(messageId, wanted) {
+      const entry = await spool.find(messageId, wanted);
+      read += entry?.recipients.length ?? 0;
+      return entry;
+    },
+  };
+  const { queue, take, attempts } = setUpQueue({
+    spool: counting,
+    clock,
+    answers: [...Array.from({ length: places }, () => deferred), {}],
+    options: { laneOf: ({ mailbox }) => `mx:${mailbox.domain}` },
+  });
+  await queue.start();
+  await take({ to: Array.from({ length: places }, (_, place) => `ada@host${place}.example`) });
+  await expect.poll(() => attempts.length).toBe(places);
+  await expect.poll(() => queue.counts().running).toBe(0);
+  await clock.advance(10 * minute);
+  await expect.poll(() => spool.counts().messages).toBe(0);
+  expect(attempts).toHaveLength(2 * places);
+  // The first of the first round came from memory.
+  expect([loaded, read]).toEqual([0, 2 * places - 1]);
   await queue.stop(0);
 }, 60_000);

@@ -169,6 +169,25 @@ describe("remove", () => {
   });
 });
 
+describe("remove", () => {
+  test("leaves alone what is being written anew under the same id", async () => {
+    const message = createSampleMessage();
+    await badmail.keep(message, reason);
+    mkdirSync(join(folder, `${message.id}.tmp`));
+    await badmail.remove(message.id);
+    expect(readdirSync(folder)).toEqual([`${message.id}.tmp`]);
+  });
+
+  test("is not kept from it by what an earlier removal left", async () => {
+    const message = createSampleMessage();
+    await badmail.keep(message, reason);
+    mkdirSync(join(folder, `${message.id}.gone`));
+    writeFileSync(join(folder, `${message.id}.gone`, "reason.json"), "{}");
+    await badmail.remove(message.id);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
 describe("sweep", () => {
   test("removes what a killed server left half written, and nothing else", async () => {
     const message = createSampleMessage();
