@@ -1,8 +1,11 @@
 /**
- * The border: everything that crosses between the server and a sandbox process, as types. Plain data only: it is framed as JSON with a
- * binary tail (frame.ts). The server trusts nothing that comes from the other side: validate.ts checks every message before it is used.
+ * The border as the server sees it: what goes into a run and what comes out, as types. Plain data only. The frames it travels in are in wire.ts.
+ * The server trusts nothing that comes from the other side: validate.ts checks every message before it is used.
  */
-import type { AuthResults } from "./api.ts";
+import type { AuthResults, Json } from "./api.ts";
+import type { Grants, HostCalls } from "./host-call.ts";
+
+export type { Grants } from "./host-call.ts";
 
 /** What a script may use in one run. */
 export interface ScriptLimits {
@@ -17,8 +20,12 @@ export interface ScriptLimits {
   readonly logLinesMax: number;
   /** Octets of one log line; longer ones are cut. */
   readonly logLineOctetsMax: number;
-  /** Octets of all a run answers: edits, verdict and log. */
+  /** Octets of all a run answers: edits, verdict and log; without the content of parts it writes. */
   readonly resultOctetsMax: number;
+  /** Octets of the parts a run writes: texts, attachments, new messages. */
+  readonly contentOctetsMax: number;
+  /** What a run may ask of the server: HTTP, names, its store. */
+  readonly callsMax: number;
 }
 
 export const defaultLimits: ScriptLimits = {
@@ -29,6 +36,8 @@ export const defaultLimits: ScriptLimits = {
   logLinesMax: 100,
   logLineOctetsMax: 2_000,
   resultOctetsMax: 1_048_576,
+  contentOctetsMax: 26_214_400,
+  callsMax: 50,
 };
 
 /** A script made ready to run: one file with all it imports, and the map back to its lines. */
@@ -42,6 +51,10 @@ export interface CompiledScript {
   readonly sourceMap: string;
   /** Absolute paths of the files that went in; a change in any of them is a change of the script. */
   readonly inputs: readonly string[];
+  /** Their text, by the names the source map has for them. */
+  readonly sources: Readonly<Record<string, string>>;
+  /** npm packages that went in as well, `postal-mime@2.4.4`. Their files are in the version, and are not watched. */
+  readonly packages?: readonly string[];
 }
 
 /** What a script exports, read when it was loaded; checked by whoever binds it. */
@@ -53,6 +66,9 @@ export interface ScriptExports {
   readonly phase?: string;
   readonly onFault?: string;
   readonly enabled?: boolean;
+  readonly grants?: Grants;
+  /** Whether it is a worker: a default export with `email`, which handles onArrival. */
+  readonly worker?: true;
 }
 
 /** Why a script could not be compiled, loaded, or finish a run. The codes are those of the server's fault registry. */
@@ -61,7 +77,9 @@ export interface ScriptFault {
     | "script.compile"
     | "script.file"
     | "script.import"
+    | "script.package"
     | "script.exports"
+    | "script.types"
     | "script.load"
     | "script.threw"
     | "script.never-settled"
@@ -70,7 +88,13 @@ export interface ScriptFault {
     | "script.heap-limit"
     | "script.action-limit"
     | "script.action-invalid"
-    | "script.died";
+    | "script.protected"
+    | "script.died"
+    | "grant.missing"
+    | "grant.limit"
+    | "script.no-answer"
+    | "script.tests-failed"
+    | "script.replay-diverged";
   /** One line, no control characters, at most 500 characters. */
   readonly message: string;
   /** `scripts/x.ts:12:7`, line and column from 1, where it is known. */
@@ -112,6 +136,16 @@ export interface MailInput {
   readonly fields: readonly (readonly [name: string, value: string])[];
   /** Octets of the whole message. */
   readonly size: number;
+  /** Absent: none. */
+  readonly notes?: { readonly [name: string]: Json };
+}
+
+/**
+ * The event, beside the message: its facts by the names of the API (`recipient`, `nextHop`, …), and for an event without a message the session.
+ * The guest shows them as they are, frozen.
+ */
+export interface SubjectInput {
+  readonly [name: string]: Json;
 }
 
 /** One script to run. */
@@ -123,6 +157,11 @@ export interface RunStep {
   readonly matchedRecipients: readonly string[] | null;
   /** Whether the steps behind this one are run although it faulted. */
   readonly proceedOnFault: boolean;
+  readonly grants: Grants;
+  readonly properties: { readonly [name: string]: Json };
+  /** The run's clock begins here (milliseconds since the Unix epoch), and its random numbers with this (32 hexadecimal digits). Absent: real ones. */
+  readonly clock?: number;
+  readonly seed?: string;
 }
 
 /**
@@ -134,15 +173,24 @@ export interface RunStep {
 export interface RunRequest {
   readonly event: string;
   readonly steps: readonly RunStep[];
-  readonly mail: MailInput;
+  /** null at an event without a message. */
+  readonly mail: MailInput | null;
+  readonly subject: SubjectInput;
   readonly stopOnChange: boolean;
   /** Header, empty line and body as they are now; called only where a script looks inside. */
   readonly octets: () => Promise<Uint8Array>;
+  /** Answers what scripts ask of the server while they run. */
+  readonly calls: HostCalls;
 }
 
 export type VerdictResult =
   | { readonly kind: "proceed"; readonly settled: boolean }
-  | { readonly kind: "refuse" | "defer"; readonly code?: number; readonly status?: string; readonly text: string }
+  | {
+      readonly kind: "refuse" | "defer" | "drop";
+      readonly code?: number;
+      readonly status?: string;
+      readonly text: string;
+    }
   | { readonly kind: "discard" | "quarantine"; readonly reason: string };
 
 /** A field of the result: the index of one that went in and stays as it is, or a new name and value. */
@@ -157,10 +205,47 @@ export interface BodySplice {
 
 /** What happened to a part, for people; the octets are in the splices. */
 export interface PartChange {
-  readonly op: "remove" | "append";
+  readonly op: "add" | "remove" | "replace" | "rename" | "append" | "set" | "wrap";
   readonly part: string;
   readonly contentType: string;
   readonly fileName?: string;
+}
+
+/** A message that a run makes. The server writes its fields, and those it lacks. */
+export interface SubmissionResult {
+  readonly kind: "submit" | "reply" | "forward";
+  /** As submission-id.ts has it; told to the script while it ran. */
+  readonly id: string;
+  /** The reverse-path; absent: of what is forwarded it stays, else it is the address of its From field. */
+  readonly from?: string | null;
+  readonly to: readonly string[];
+  /** Empty for the message in hand. */
+  readonly fields: readonly (readonly [name: string, value: string])[];
+  /** The body; null: the message in hand, as it is behind this run. */
+  readonly octets: Uint8Array | null;
+  /** Of a reply: whoever was answered already within so many milliseconds is not answered again. */
+  readonly onceWithinMs?: number;
+}
+
+/** For recipients: null is all there are. */
+export interface WayResult {
+  readonly recipients: readonly string[] | null;
+  /** A next hop in words, or a folder; null is none. */
+  readonly to: string | null;
+}
+
+/** One recipient is refused, the others are not: what a worker's `setReject` means where a message has several. */
+export interface RecipientRefusal {
+  readonly recipient: string;
+  readonly code: number;
+  readonly status: string;
+  readonly text: string;
+}
+
+/** A function of the event's subject to call, such as `setBanner`. */
+export interface PowerCall {
+  readonly name: string;
+  readonly args: readonly Json[];
 }
 
 /** All that a run asks for; the server applies all of it or nothing. What is absent stays as it is. */
@@ -171,6 +256,13 @@ export interface Effects {
   readonly fields?: readonly FieldResult[];
   readonly splices?: readonly BodySplice[];
   readonly parts?: readonly PartChange[];
+  /** All of them, in the place of those there were. */
+  readonly notes?: { readonly [name: string]: Json };
+  readonly routes?: readonly WayResult[];
+  readonly folders?: readonly WayResult[];
+  readonly refusals?: readonly RecipientRefusal[];
+  readonly submissions?: readonly SubmissionResult[];
+  readonly powers?: readonly PowerCall[];
 }
 
 export interface LogEntry {
@@ -210,58 +302,3 @@ export type SandboxNotice =
   | { readonly kind: "started"; readonly pid: number; readonly startMs: number }
   | { readonly kind: "died"; readonly pid: number; readonly reason: string }
   | { readonly kind: "killed"; readonly pid: number; readonly reason: "wall-limit" | "rss-limit" | "protocol" };
-
-// -- Frames: one JSON text and a binary tail each (frame.ts). Between host and child only. -----------------------------------------------
-
-export type ToChild =
-  /** The tail is the code, then the source map. Answered by `loaded` where `warm`; else the script waits for its first run. */
-  | {
-      readonly t: "load";
-      readonly id: number;
-      readonly name: string;
-      readonly version: string;
-      readonly limits: ScriptLimits;
-      readonly codeOctets: number;
-      readonly warm: boolean;
-    }
-  | { readonly t: "unload"; readonly version: string }
-  /** The tail is the MailInput as JSON, then the message's octets where they are sent at once. Answered by `done`. */
-  | {
-      readonly t: "run";
-      readonly id: number;
-      readonly event: string;
-      readonly steps: readonly RunStep[];
-      /** Faults that are known already, by index of the step: a repeat of a run whose process was killed. */
-      readonly faults: Readonly<Record<string, ScriptFault>>;
-      readonly stopOnChange: boolean;
-      /** Reading this message's text took too long before: it is not tried again. */
-      readonly unreadable: boolean;
-      readonly mailOctets: number;
-      readonly hasOctets: boolean;
-    }
-  /** The tail is the message: the answer to `need`. */
-  | { readonly t: "octets"; readonly id: number }
-  /** The run is of no use any more. */
-  | { readonly t: "drop"; readonly id: number };
-
-/** A step's result on its way: splices are ranges here, their octets are in the tail, in order. */
-export interface StepFrame extends Omit<StepResult, "bindingId" | "version" | "effects"> {
-  readonly effects: Omit<Effects, "splices"> & {
-    readonly splices?: readonly (readonly [start: number, end: number, octets: number])[];
-  };
-  /** Whether the script looked inside the message: the octets are sent at once the next time. */
-  readonly looked: boolean;
-}
-
-export type FromChild =
-  | { readonly t: "ready" }
-  | {
-      readonly t: "loaded";
-      readonly id: number;
-      readonly exports: ScriptExports | null;
-      readonly fault: ScriptFault | null;
-    }
-  | { readonly t: "need"; readonly id: number }
-  /** From here on the child is busy with this step of this run; sent where the order of the runs does not tell. */
-  | { readonly t: "at"; readonly id: number; readonly step: number; readonly parsing: boolean }
-  | { readonly t: "done"; readonly id: number; readonly steps: readonly StepFrame[] };
