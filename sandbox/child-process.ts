@@ -7,10 +7,11 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { Duplex } from "node:stream";
+import { childProgram, guestFile } from "./child-program.ts";
 import { type Frame, FrameDecoder, FrameError } from "./frame.ts";
 import { plainLine } from "./plain-line.ts";
-import type { FromChild } from "./protocol.ts";
 import { checkMessage, ProtocolError } from "./validate.ts";
+import type { FromChild } from "./wire.ts";
 
 export interface ChildEvents {
   /** @throws {ProtocolError} where the message does not fit; the process is then killed */
@@ -35,7 +36,6 @@ const headOctetsMax = 33_554_432;
 const octetsMax = 268_435_456;
 const stderrLengthMax = 4_096;
 const pageOctets = 4_096;
-const childFile = join(import.meta.dirname, "child.ts");
 
 export class ChildProcess {
   readonly #process: NodeProcess;
@@ -47,7 +47,7 @@ export class ChildProcess {
   #ended = false;
   readonly #gone = Promise.withResolvers<void>();
 
-  constructor(events: ChildEvents, file: string = childFile) {
+  constructor(events: ChildEvents, file: string = childProgram()) {
     this.#process = spawn(process.execPath, [...nodeOptions(file), file], {
       env: {},
       stdio: ["ignore", "ignore", "pipe", "pipe"],
@@ -150,6 +150,7 @@ function nodeOptions(file: string): string[] {
     join(own, "/"),
     join(dirname(own), "package.json"),
     file,
+    join(dirname(file), guestFile),
     "/etc/alpine-release",
   ];
   return [

@@ -3,12 +3,15 @@
  * that but the sources themselves: no tsconfig, no package.json, no plugin of others. The compiler is a process of its own, and killable.
  */
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { isBuiltin } from "node:module";
 import { basename, dirname, extname, join, relative, resolve } from "node:path";
 import type { BuildFailure, BuildOptions, Loader, Message, OnResolveArgs, Plugin } from "esbuild";
+import { emptyNamespace, Packages, packageResolution } from "./packages.ts";
 import { plainLine } from "./plain-line.ts";
 import { type CompiledScript, type ScriptFault, ScriptFaultError } from "./protocol.ts";
 import { isBelow, readScriptFile, ScriptFileError } from "./script-files.ts";
+import { testFileEnd } from "./test-module.ts";
 
 export { listScripts } from "./script-files.ts";
 
@@ -17,8 +20,14 @@ export interface CompileOptions {
   readonly root: string;
   /** The script, below `root`. */
   readonly file: string;
+  /** Its text, in the place of what the file holds: a draft has the version it will have. */
+  readonly source?: string;
   /** What the script is called in messages; `scripts/x.ts` for a folder named so without it. */
   readonly displayName?: string;
+  /** npm packages it may import; none without it. */
+  readonly packages?: readonly string[];
+  /** It is a file of tests: `onarrival/test` is there, and what runs them is put behind its text. */
+  readonly isTest?: boolean;
 }
 
 /** Files that go into one script. */
@@ -34,29 +43,40 @@ const loaders: Readonly<Record<string, Loader>> = {
   ".json": "json",
 };
 
-type CompileCode = "script.compile" | "script.file" | "script.import";
+const virtualNamespace = "virtual";
+const testModule = "onarrival/test";
+/** What a worker imports its messages from; they are read by guest/web-mail.ts. */
+const virtualModules: Readonly<Record<string, string>> = {
+  "cloudflare:email":
+    "export class EmailMessage { constructor(from, to, raw) { this.from = from; this.to = to; this.raw = raw; } }",
+};
 
-/** @throws {ScriptFaultError} `script.compile`, `script.file`, `script.import`, with `at` where there is a place */
+type CompileCode = "script.compile" | "script.file" | "script.import" | "script.package";
+
+/** @throws {ScriptFaultError} `script.compile`, `script.file`, `script.import`, `script.package`, with `at` where there is a place */
 export async function compileScript(options: CompileOptions): Promise<CompiledScript> {
   const root = resolve(options.root);
   const file = resolve(root, options.file);
   const name = options.displayName ?? displayNameOf(root, file);
   const sources = new Map<string, string>();
   try {
-    sources.set(file, await readScriptFile(root, file));
+    sources.set(file, options.source ?? (await readScriptFile(root, file)));
   } catch (thrown) {
     throw asFault("script.file", thrown instanceof Error ? thrown.message : "cannot be read");
   }
   const shown = (path: string) => (path === file ? name : displayNameOf(root, path));
-  const output = await bundle(root, file, sources, shown);
+  const packages = new Packages(root, options.packages ?? []);
+  const output = await bundle(root, { file, sources, packages, isTest: options.isTest === true }, shown);
   if (Buffer.byteLength(output.code) > codeOctetsMax)
     throw asFault("script.file", `${name} compiles to more than ${codeOctetsMax / 1_048_576} MiB`);
   return {
     name,
-    version: versionOf(root, sources),
+    version: versionOf(root, new Map([...sources, ...packages.files])),
     code: output.code,
     sourceMap: output.sourceMap,
     inputs: [...sources.keys()].sort(),
+    sources: Object.fromEntries([...sources].map(([path, text]) => [shown(path), text])),
+    packages: packages.names,
   };
 }
 
@@ -66,22 +86,31 @@ export async function stopCompiler(): Promise<void> {
   await stop();
 }
 
+/** What goes in: the script, what it imports, and what that imports of packages. */
+interface Inputs {
+  readonly file: string;
+  readonly sources: Map<string, string>;
+  readonly packages: Packages;
+  readonly isTest: boolean;
+}
+
 async function bundle(
   root: string,
-  file: string,
-  sources: Map<string, string>,
+  inputs: Inputs,
   shown: (path: string) => string,
 ): Promise<{ readonly code: string; readonly sourceMap: string }> {
   const { build } = await import("esbuild");
   const options = {
     absWorkingDir: root,
-    entryPoints: [file],
+    entryPoints: [inputs.file],
     outfile: join(root, "script.js"),
     write: false,
     bundle: true,
     format: "iife",
     globalName: "onarrivalScript",
-    platform: "neutral",
+    // As which packages are found: with their field `browser`. What is told about production is what they ask.
+    platform: "browser",
+    define: { "process.env.NODE_ENV": '"production"' },
     target: "esnext",
     charset: "utf8",
     sourcemap: "external",
@@ -90,9 +119,9 @@ async function bundle(
     logLevel: "silent",
     // Given, so that no file of that name is looked for.
     tsconfigRaw: { compilerOptions: { target: "esnext", useDefineForClassFields: true, strict: true } },
-    mainFields: [],
-    conditions: [],
-    plugins: [scriptFolder(root, file, sources)],
+    mainFields: [...packageResolution.mainFields],
+    conditions: [...packageResolution.conditions],
+    plugins: [scriptFolder(root, inputs)],
   } satisfies BuildOptions;
   const running = build(options);
   let timer: NodeJS.Timeout | undefined;
@@ -121,13 +150,20 @@ async function bundle(
 }
 
 /** Everything is resolved and read in here; esbuild's own ways to files are never taken. */
-function scriptFolder(root: string, entry: string, sources: Map<string, string>): Plugin {
+function scriptFolder(root: string, { file: entry, sources, packages, isTest }: Inputs): Plugin {
   const refuse = (code: CompileCode, text: string) => ({ errors: [{ text, detail: code }] });
   return {
     name: "script-folder",
     setup(build) {
       build.onResolve({ filter: /.*/ }, async (args) => {
+        if (packages.isOurs(args)) return undefined;
         if (args.kind === "entry-point") return { path: entry, namespace: "file" };
+        if (Object.hasOwn(virtualModules, args.path)) return { path: args.path, namespace: virtualNamespace };
+        if (args.path === testModule)
+          return isTest
+            ? { path: "test-module.ts", namespace: testModule }
+            : refuse("script.import", `"${testModule}" is for test files: name.test/*.test.ts beside the script`);
+        if (packages.concerns(args)) return packages.resolve(build, args);
         const advice = adviceFor(args);
         if (advice) return refuse("script.import", advice);
         const wanted = resolve(dirname(args.importer), args.path);
@@ -156,13 +192,22 @@ function scriptFolder(root: string, entry: string, sources: Map<string, string>)
           `Cannot import ${quoted(args.path)}: ${reason || "scripts import .ts, .js and .json files"}`,
         );
       });
+      build.onLoad({ filter: /.*/, namespace: emptyNamespace }, () => ({ contents: "" }));
+      build.onLoad({ filter: /.*/, namespace: virtualNamespace }, ({ path }) => ({ contents: virtualModules[path]! }));
+      build.onLoad({ filter: /.*/, namespace: testModule }, async ({ path }) => ({
+        contents: await readFile(join(import.meta.dirname, path), "utf8"),
+        loader: "ts",
+      }));
       build.onLoad({ filter: /.*/ }, ({ path }) => {
+        const file = packages.load(path);
+        if (file) return file;
         const text = sources.get(path);
         const loader = loaders[extname(path)];
         if (text === undefined || loader === undefined)
           return refuse("script.import", `${quoted(basename(path))} is no file a script can import`);
         // A first line for shells would stand in the middle of the code.
-        return { contents: text.replace(/^\ufeff?#!/, "//"), loader };
+        const contents = text.replace(/^\ufeff?#!/, "//");
+        return { contents: isTest && path === entry ? `${contents}${testFileEnd}` : contents, loader };
       });
     },
   };
@@ -179,8 +224,10 @@ function adviceFor({ path, kind }: OnResolveArgs): string | undefined {
     return `${quoted(path)} is part of Node, which is not available to scripts: files, network and processes are out of their reach`;
   if (path.startsWith("/") || path.startsWith("\\") || /^[A-Za-z]:/.test(path))
     return `${quoted(path)} is an absolute path: import a file below the scripts folder with ./`;
+  if (path.startsWith("cloudflare:"))
+    return `${quoted(path)} is not available: of Cloudflare's modules there is "cloudflare:email" (docs/email-workers.md)`;
   if (!/^\.\.?(?:\/|$)/.test(path))
-    return `npm packages are not available to scripts in this version (${quoted(path)}): put what you need into a file beside the script and import it with ./`;
+    return `${quoted(path)} is neither a file beside the script nor the name of a package`;
   return undefined;
 }
 

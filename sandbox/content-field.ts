@@ -45,10 +45,16 @@ export function parseContentField(text: string): ContentField {
 
 /** The same value with another `charset`, every other parameter as it was written. */
 export function withCharset(text: string, charset: string): string {
+  return withParameter(text, "charset", [`charset=${charset}`]);
+}
+
+/** The same value with one parameter, in as many pieces as it has (none takes it out), and every other one as it was written. */
+export function withParameter(text: string, name: string, written: readonly string[]): string {
+  const own = new RegExp(`^${name}(?:\\*\\d{0,3}\\*?)?\\s*=`, "i");
   const kept = splitParameters(text)
     .map((token) => token.source.trim())
-    .filter((source, index) => source !== "" && (index === 0 || !/^charset(?:\*\d{0,3}\*?)?\s*=/i.test(source)));
-  return [kept[0] ?? "text/plain", `charset=${charset}`, ...kept.slice(1)].join("; ");
+    .filter((source, index) => source !== "" && (index === 0 || !own.test(source)));
+  return [kept[0] ?? "text/plain", ...written, ...kept.slice(1)].join("; ");
 }
 
 const encodedWord = /=\?([^?\s*]{1,60})(?:\*[^?\s]{0,40})?\?([BbQq])\?([^?\s]*)\?=/g;

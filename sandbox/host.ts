@@ -2,6 +2,7 @@
  * The sandbox, as the server uses it: scripts are loaded into it, runs are asked of it, and what a script does stays in there. A run's answer
  * is checked; whatever happens to the process under it, there is one.
  */
+import { childProgramMade } from "./child-program.ts";
 import { encodeFrame } from "./frame.ts";
 import { LoadJob, loadFrame, RunJob } from "./jobs.ts";
 import { OctetBudget } from "./octet-budget.ts";
@@ -103,6 +104,11 @@ export class Sandbox {
     return (outcomes[0] as PromiseFulfilledResult<ScriptExports>).value;
   }
 
+  /** What was loaded as that version. */
+  scriptOf(version: string): CompiledScript | undefined {
+    return this.#scripts.get(version)?.script;
+  }
+
   /** Forgets a version. Runs of it that have begun finish; asking for new ones is a bug. */
   unload(version: string): void {
     const loaded = this.#scripts.get(version);
@@ -122,7 +128,7 @@ export class Sandbox {
       .map(({ version }) => this.#scripts.get(version))
       .filter((loaded) => loaded !== undefined);
     for (const loaded of scripts) loaded.runs++;
-    const { size } = request.mail;
+    const size = request.mail?.size ?? 0;
     let room: Promise<void> | undefined;
     // Asked for once, however often a process has to be given the octets anew.
     const octets = async () => {
@@ -147,12 +153,16 @@ export class Sandbox {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#pool.close();
+    await childProgramMade();
   }
 
   #submit(request: RunRequest, octets: Uint8Array | undefined): Promise<RunAnswer> {
     const { promise, resolve, reject } = Promise.withResolvers<RunAnswer>();
     const looked = (version: string, did: boolean) => this.#learn(version, did);
-    this.#pool.submit(new RunJob(request, octets, (job) => this.#pool.submit(job), { resolve, reject, looked }));
+    const nameOf = (version: string) => this.#scripts.get(version)?.script.name ?? version;
+    this.#pool.submit(
+      new RunJob(request, octets, (job) => this.#pool.submit(job), { resolve, reject, looked, nameOf }),
+    );
     return promise;
   }
 

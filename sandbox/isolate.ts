@@ -27,9 +27,22 @@ export interface RunInput {
   readonly answers: HostAnswers;
 }
 
+/** The answer to a call of the run that waits in this isolate. */
+export interface ResumeInput {
+  readonly call: number;
+  readonly answerJson: string;
+  /** What the time is from now on, in milliseconds since the Unix epoch. */
+  readonly clock: number;
+  readonly cpuMs: number;
+  readonly clockMs: number;
+  readonly answers: HostAnswers;
+}
+
 /** What came of entering a script once. */
 export type Attempt =
   | { readonly kind: "answer"; readonly flags: string; readonly json: string }
+  /** It waits for answers of the server; `questionsJson` is what it asks now: `[call, question, content]` each. */
+  | { readonly kind: "calls"; readonly questionsJson: string }
   | { readonly kind: "fault"; readonly fault: ScriptFault; readonly logJson: string; readonly broken: boolean };
 
 /** Time a script's top level gets, in milliseconds. */
@@ -64,9 +77,9 @@ export class ScriptIsolate {
       onCatastrophicError: onCatastrophe,
     });
     this.#context = this.#isolate.createContextSync();
-    this.#guest = installGuest(this.#isolate, this.#context);
+    this.#guest = installGuest(this.#isolate, this.#context, script.code);
     const host = new ivm.Callback((ask: unknown, argument: unknown) => this.#answer(ask, argument), { sync: true });
-    this.#guest.prepare.applySync(undefined, [host as never]);
+    this.#guest.prepare.applySync(undefined, [host as never, /\bTemporal\b/.test(script.code)]);
   }
 
   readonly #context: ivm.Context;
@@ -87,20 +100,36 @@ export class ScriptIsolate {
    * clock, which is what V8 can be told; `cpuMs` is what the fault then says.
    */
   run(input: RunInput): Attempt {
-    const { cpuMs, clockMs } = input;
-    this.#answers = input.answers;
+    return this.#enter(input, (timeout) =>
+      this.#guest.start.applySync(undefined, [input.mailJson, input.stepJson], { timeout }),
+    );
+  }
+
+  /** Carries on with the run that waits in here. */
+  resume(input: ResumeInput): Attempt {
+    return this.#enter(input, (timeout) => {
+      this.#guest.resume.applySync(undefined, [input.call, input.answerJson, input.clock], { timeout });
+      return "";
+    });
+  }
+
+  #enter(
+    { cpuMs, clockMs, answers }: Pick<RunInput, "cpuMs" | "clockMs" | "answers">,
+    call: (timeoutMs: number) => string,
+  ): Attempt {
+    this.#answers = answers;
     const before = performance.now();
     try {
-      let text = this.#guest.start.applySync(undefined, [input.mailJson, input.stepJson], {
-        timeout: Math.ceil(clockMs),
-      });
+      let text = call(Math.max(1, Math.ceil(clockMs)));
       if (text === "")
         text = this.#guest.poll.applySync(undefined, [], {
           timeout: Math.max(1, Math.ceil(clockMs - (performance.now() - before))),
         });
       if (text === "") return this.#neverSettled();
       const bar = text.indexOf("|");
-      return { kind: "answer", flags: text.slice(0, bar), json: text.slice(bar + 1) };
+      const flags = text.slice(0, bar);
+      const json = text.slice(bar + 1);
+      return flags === "w" ? { kind: "calls", questionsJson: json } : { kind: "answer", flags, json };
     } catch (thrown) {
       const failure = this.#failed(thrown, cpuMs, "The script");
       return (failure.broken ? null : this.#missBehind()) ?? failure;

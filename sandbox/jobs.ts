@@ -1,19 +1,21 @@
 /** What the processes are given to do: a run, or a script to load. Each knows what a process's end in the middle of it means. */
 import type { ChildEnd } from "./child-process.ts";
-import type { Job } from "./pool.ts";
+import type { Job, Seat, Wait } from "./job.ts";
 import type {
   CompiledScript,
-  FromChild,
   RunAnswer,
   RunRequest,
+  RunStep,
   ScriptExports,
   ScriptFault,
   ScriptLimits,
   StepResult,
-  ToChild,
 } from "./protocol.ts";
 import { ScriptFaultError } from "./protocol.ts";
+import { RunCalls } from "./run-calls.ts";
+import { createSeed } from "./seed.ts";
 import { checkSteps, ProtocolError } from "./validate.ts";
+import type { FromChild, ToChild } from "./wire.ts";
 
 /** Deaths of a process with this job at its head, by no limit we know of, after which the script is blamed. */
 const deathsMax = 2;
@@ -21,11 +23,15 @@ const deathsMax = 2;
 const repeatsMax = 10;
 /** Time to load a script, its top level and the making of an isolate; the child stops a top level by itself before that. */
 const loadMsMax = 4_000;
+/** Time a run may wait for its turn in an isolate. The process gives up by itself before that. */
+const turnMsMax = 20_000;
 
 interface RunSettlers {
   resolve(answer: RunAnswer): void;
   reject(error: Error): void;
   looked(version: string, looked: boolean): void;
+  /** Name of a version's script. */
+  nameOf(version: string): string;
 }
 
 interface LoadSettlers {
@@ -55,6 +61,12 @@ abstract class ProcessJob implements Job {
     throw new ProtocolError("A step where there is none");
   }
 
+  onCalls(_message: FromChild & { readonly t: "calls" }, _tail: Buffer, _seat: Seat, _sinceMs: number): Wait {
+    throw new ProtocolError("Calls where there are none");
+  }
+
+  onLate(): void {}
+
   onUnreadable(): void {}
 
   onEnd(end: ChildEnd, blamed: boolean): void {
@@ -79,8 +91,15 @@ abstract class ProcessJob implements Job {
 
 export class RunJob extends ProcessJob {
   readonly #request: RunRequest;
+  /** Their clocks and seeds are fixed here, so that a repeat is given the same. */
+  readonly #steps: readonly RunStep[];
   readonly #submit: (job: Job) => void;
   readonly #settle: RunSettlers;
+  /** There from the first call. */
+  #calls: RunCalls | null = null;
+  /** When this step is given up where it waits for answers, and where for its turn; on the monotonic clock, 0 where it has not waited yet. */
+  #answersUntilMs = 0;
+  #turnUntilMs = 0;
   readonly #faults: Record<string, ScriptFault> = {};
   readonly #octets: Uint8Array | undefined;
   #unreadable = false;
@@ -91,6 +110,9 @@ export class RunJob extends ProcessJob {
   constructor(request: RunRequest, octets: Uint8Array | undefined, submit: (job: Job) => void, settle: RunSettlers) {
     super();
     this.#request = request;
+    this.#steps = request.steps.map((step) =>
+      step.clock === undefined || step.seed === undefined ? { clock: Date.now(), seed: createSeed(), ...step } : step,
+    );
     this.#octets = octets;
     this.#submit = submit;
     this.#settle = settle;
@@ -101,7 +123,7 @@ export class RunJob extends ProcessJob {
   }
 
   frame(): { readonly head: ToChild; readonly tails: readonly Uint8Array[] } {
-    const { event, steps, mail, stopOnChange } = this.#request;
+    const { event, subject, mail, stopOnChange } = this.#request;
     const mailJson = Buffer.from(JSON.stringify(mail));
     const hasOctets = this.#octets !== undefined;
     return {
@@ -109,7 +131,8 @@ export class RunJob extends ProcessJob {
         t: "run",
         id: this.id,
         event,
-        steps,
+        subject,
+        steps: this.#steps,
         faults: this.#faults,
         stopOnChange,
         unreadable: this.#unreadable,
@@ -134,17 +157,47 @@ export class RunJob extends ProcessJob {
       throw new ProtocolError(`Step ${step} of ${this.#request.steps.length}, at ${this.#step}`);
     }
     if (parsing) this.#parsedStep = step;
+    if (step > this.#step) this.#endStep();
     this.#step = step;
+  }
+
+  override onCalls(message: FromChild & { readonly t: "calls" }, tail: Buffer, seat: Seat, sinceMs: number): Wait {
+    const { step } = message;
+    if (step !== this.#step) throw new ProtocolError(`Calls of step ${step}, at ${this.#step}`);
+    this.#calls ??= new RunCalls(this.#request.calls, this.#steps, (version) => this.#settle.nameOf(version));
+    this.#calls.take(message, tail, seat);
+    if (this.#calls.openCount === 0 && !seat.hasAnswers) {
+      this.#turnUntilMs ||= performance.now() + turnMsMax;
+      return { forTurn: true, untilMs: this.#turnUntilMs };
+    }
+    // From the beginning of the step, however often it is begun anew.
+    this.#answersUntilMs ||= sinceMs + this.#request.steps[step]!.limits.wallMs;
+    return { forTurn: false, untilMs: this.#answersUntilMs };
+  }
+
+  override onLate(): void {
+    const { wallMs } = this.#request.steps[this.#step]!.limits;
+    const waitsFor = this.#calls?.waitsFor ?? "answers";
+    this.settleFault(
+      fault("script.wall-limit", `The script was not done after ${wallMs} ms: it was waiting for ${waitsFor}`),
+    );
+  }
+
+  /** Nobody waits for what this step asked. */
+  #endStep(): void {
+    this.#answersUntilMs = this.#turnUntilMs = 0;
+    this.#calls?.endStep();
   }
 
   onAnswer(message: FromChild, tail: Buffer): void {
     if (message.t !== "done") throw new ProtocolError("Another answer than a run's");
-    const checked = checkSteps(message.steps, tail, this.#request);
+    const checked = checkSteps(message.steps, tail, { ...this.#request, steps: this.#steps });
     const steps: StepResult[] = [];
     for (const { result, looked } of checked) {
       steps.push(result);
       this.#settle.looked(result.version, looked);
     }
+    this.#calls?.end();
     this.#settle.resolve({ steps });
   }
 
@@ -153,10 +206,13 @@ export class RunJob extends ProcessJob {
   }
 
   onError(error: Error): void {
+    this.#calls?.end();
     this.#settle.reject(error);
   }
 
   protected again(): void {
+    this.#answersUntilMs = this.#turnUntilMs = 0;
+    this.#calls?.beginAgain();
     this.#step = 0;
     this.#parsedStep = -1;
     this.#hasAsked = false;
@@ -164,6 +220,7 @@ export class RunJob extends ProcessJob {
   }
 
   protected settleFault(fault: ScriptFault): void {
+    this.#endStep();
     const { steps } = this.#request;
     const step = steps[this.#step]!;
     // The steps before it are run again for their results, and those behind it where they are to run in any case.
@@ -174,6 +231,7 @@ export class RunJob extends ProcessJob {
         return;
       }
     }
+    this.#calls?.end();
     const wallMs = fault.code === "script.wall-limit" ? step.limits.wallMs : 0;
     this.#settle.resolve({
       steps: steps.slice(0, this.#step + 1).map(({ bindingId, version }) => ({

@@ -3,19 +3,14 @@
  * Made only when a script looks. Nothing here throws for what a message holds: what cannot be read is empty and named in `defects`.
  */
 
+import { fileNameOf, isAttachment } from "./attachments.ts";
+import { findText, isProtected } from "./body-texts.ts";
+import { decodeCharset } from "./content-field.ts";
 import { type MimePart, type MimeTree, parseMime } from "./mime.ts";
 import { plainLine } from "./plain-line.ts";
+import { isInsideSealed, isSealed } from "./protection.ts";
+import type { AttachmentFacts, StructureFacts } from "./structure-facts.ts";
 import { decodeTransfer } from "./transfer-encoding.ts";
-
-/** A part that is offered as an attachment, and what a script may know of it. */
-export interface AttachmentFacts {
-  readonly part: string;
-  readonly fileName?: string;
-  readonly contentType: string;
-  readonly size: number;
-  readonly contentId?: string;
-  readonly inline: boolean;
-}
 
 /** Time mailparser gets for one message. */
 export const parseMsMax = 2_000;
@@ -24,7 +19,6 @@ const htmlLengthMax = 1_048_576;
 /** Parts that are no text and longer than this are kept from mailparser, which would decode them for nothing. Octets. */
 const partOctetsMax = 16_384;
 const pieceOctets = 65_536;
-const textTypes = new Set(["text/plain", "text/html", "message/delivery-status"]);
 
 export class MailContent {
   readonly octets: Buffer;
@@ -51,13 +45,36 @@ export class MailContent {
     return (this.#attachments ??= collectAttachments(this.tree.root));
   }
 
-  /** JSON for the guest: attachments, defects, and whether text can be appended. */
-  structure(canAppend: () => boolean): string {
+  /** JSON of StructureFacts, for the guest. */
+  structure(): string {
     return (this.#structure ??= JSON.stringify({
       attachments: [...this.attachments.values()].map((part) => this.#facts(part)),
       defects: this.defects,
-      canAppend: canAppend(),
-    }));
+      text: findText(this, "text/plain").state,
+      html: findText(this, "text/html").state,
+      isProtected: isProtected(this),
+    } satisfies StructureFacts));
+  }
+
+  /** What the guest asks about the inside; null where it is not known, or not known yet. */
+  answer(ask: string, argument: string): string | Buffer | null {
+    switch (ask) {
+      case "structure":
+        return this.structure();
+      case "text":
+      case "html":
+        return this.#texts?.[ask] ?? null;
+      case "raw":
+        return this.octets;
+      case "content":
+      case "content-text": {
+        const part = this.attachments.get(argument);
+        const octets = part ? this.content(part) : Buffer.alloc(0);
+        return ask === "content" ? octets : decodeCharset(octets, part?.type.parameters.get("charset") ?? "utf-8");
+      }
+      default:
+        return null;
+    }
   }
 
   /** Decoded octets of a part. */
@@ -127,20 +144,9 @@ export class MailContent {
       inline:
         part.disposition.value === "inline" ||
         (part.disposition.value === "" && isRelated(part) && contentId !== undefined),
+      ...sealedFacts(part),
     };
   }
-}
-
-/** The name the sender gave the part. RFC 2183 §2.3; the `name` of older mail counts as well. */
-export function fileNameOf(part: MimePart): string | undefined {
-  return part.disposition.parameters.get("filename") || part.type.parameters.get("name") || undefined;
-}
-
-/** Whether a part is offered as an attachment: it has a name, or is said to be one, or is no text. */
-export function isAttachment(part: MimePart): boolean {
-  if (part.contentType.startsWith("multipart/")) return false;
-  if (!textTypes.has(part.contentType) || fileNameOf(part) !== undefined) return true;
-  return part.disposition.value !== "" && part.disposition.value !== "inline";
 }
 
 function collectAttachments(root: MimePart): Map<string, MimePart> {
@@ -151,6 +157,12 @@ function collectAttachments(root: MimePart): Map<string, MimePart> {
   };
   visit(root);
   return found;
+}
+
+function sealedFacts(part: MimePart): Pick<AttachmentFacts, "sealed"> {
+  if (isInsideSealed(part)) return { sealed: "inside" };
+  if (!isSealed(part)) return {};
+  return { sealed: part.parent === null ? "inside" : "whole" };
 }
 
 function isRelated(part: MimePart): boolean {

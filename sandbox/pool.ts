@@ -5,28 +5,11 @@
  */
 import { type ChildEnd, ChildProcess, type KillReason } from "./child-process.ts";
 import { encodeFrame } from "./frame.ts";
-import type { FromChild, SandboxNotice, ToChild } from "./protocol.ts";
+import type { HostAnswer } from "./host-call.ts";
+import type { Job, Seat, Wait } from "./job.ts";
+import type { SandboxNotice } from "./protocol.ts";
 import { ProtocolError } from "./validate.ts";
-
-/** Something for a process to do. */
-export interface Job {
-  readonly id: number;
-  /** What starts it; asked again for every process it is given to. */
-  readonly frame: () => { readonly head: ToChild; readonly tails: readonly Uint8Array[] };
-  /** Time it may compute where it is now, in milliseconds. */
-  readonly limitMs: number;
-  /** The octets it misses; what this rejects with ends the job. @throws {ProtocolError} where it has asked too often */
-  octets(): Promise<Uint8Array>;
-  /** It is at this step now, or reads texts for it. @throws {ProtocolError} where it has no such step, or was there already */
-  onStep(step: number, parsing: boolean): void;
-  /** The answer. @throws {ProtocolError} where it does not fit; the job is then told of its process's end as well */
-  onAnswer(message: FromChild, tail: Buffer): void;
-  /** Its process is gone; `blamed` where it was computing. Submits itself again, or settles. */
-  onEnd(end: ChildEnd, blamed: boolean): void;
-  /** The texts of its message are not to be read again: they were being read when the process went. */
-  onUnreadable(): void;
-  onError(error: Error): void;
-}
+import type { FromChild, ToChild } from "./wire.ts";
 
 export interface PoolOptions {
   readonly processes: number;
@@ -58,6 +41,8 @@ interface Lane {
   headSinceMs: number;
   /** Jobs whose octets are on their way. */
   readonly aside: Set<Job>;
+  /** Jobs that wait for answers, or for their turn; in the order as well where an answer was sent. */
+  readonly parked: Map<Job, Wait>;
   /** Jobs whose texts are read, one after the other; the first is the one at it. */
   readonly parsing: Set<Job>;
   parsingSinceMs: number;
@@ -160,6 +145,7 @@ export class Pool {
       order: [],
       headSinceMs: 0,
       aside: new Set(),
+      parked: new Map(),
       parsing: new Set(),
       parsingSinceMs: 0,
     };
@@ -216,21 +202,61 @@ export class Pool {
   }
 
   #take(lane: Lane, message: Exclude<FromChild, { t: "ready" }>, tail: Buffer): void {
-    if (message.t === "at" && this.#backFromParsing(lane, message)) return;
+    if (message.t === "at" && (this.#backFromParsing(lane, message) || this.#hasItsTurn(lane, message))) return;
     const job = lane.order[0];
     if (!job || job.id !== message.id)
       throw new ProtocolError(`Speaks of job ${message.id}, and is at ${job?.id ?? "none"}`);
-    if (message.t === "at") job.onStep(message.step, message.parsing);
+    if (message.t === "calls") {
+      const wait = job.onCalls(message, tail, this.#seat(lane, job), lane.headSinceMs);
+      // Who has an isolate, and nothing open, is done.
+      if (wait.forTurn && lane.parked.has(job)) throw new ProtocolError("Waits for nothing");
+      lane.parked.set(job, wait);
+      this.#watchOn();
+    } else if (message.t === "at") job.onStep(message.step, message.parsing);
     else if (message.t !== "need") job.onAnswer(message, tail);
     const octets = message.t === "need" ? job.octets() : undefined;
     // The next one's time begins, and this one is off the order, only now: what does not fit is blamed on it.
     lane.headSinceMs = performance.now();
+    if (message.t !== "calls" && lane.parked.delete(job)) forgetAnswers(lane, job);
     if (message.t === "at" && !message.parsing) return;
     lane.order.shift();
     if (octets) this.#handOver(lane, job, octets);
     if (message.t !== "at") return;
     if (lane.parsing.size === 0) lane.parsingSinceMs = performance.now();
     lane.parsing.add(job);
+  }
+
+  #seat(lane: Lane, job: Job): Seat {
+    return {
+      answer: (attempt, call, answer, clock) => {
+        // One that is known already is given while the job is at the head still, and asks.
+        if (lane.order[0] !== job && !lane.parked.has(job)) return;
+        this.#enqueue(lane, job);
+        const body = answer.ok ? answer.body : undefined;
+        const told: HostAnswer<number> = answer.ok
+          ? { ok: true, value: answer.value, ...(body === undefined ? {} : { body: body.length }) }
+          : answer;
+        const head = { t: "answer", id: job.id, attempt, call, answer: told, clock } satisfies ToChild;
+        lane.child.send(encodeFrame(JSON.stringify(head), body === undefined ? [] : [body]));
+        this.#watchOn();
+      },
+      forget: () => forgetAnswers(lane, job),
+      get hasAnswers() {
+        return lane.order.lastIndexOf(job) > 0;
+      },
+    };
+  }
+
+  /** A job that waited for nothing but its turn begins to compute. */
+  #hasItsTurn(lane: Lane, message: FromChild & { readonly t: "at" }): boolean {
+    if (message.parsing || lane.order[0]?.id === message.id) return false;
+    for (const [job, wait] of lane.parked) {
+      if (job.id !== message.id || !wait.forTurn) continue;
+      lane.order.unshift(job);
+      lane.headSinceMs = performance.now();
+      return true;
+    }
+    return false;
   }
 
   #backFromParsing(lane: Lane, message: FromChild & { readonly t: "at" }): boolean {
@@ -279,8 +305,9 @@ export class Pool {
     const [parsing] = lane.parsing;
     parsing?.onUnreadable();
     if (head) this.#endJob(head, end, !parsing);
-    for (const job of [...rest, ...lane.aside, ...lane.parsing]) this.#endJob(job, end, false);
-    lane.aside.clear();
+    const others = new Set([...rest, ...lane.aside, ...lane.parsing, ...lane.parked.keys()]);
+    if (head) others.delete(head);
+    for (const job of others) this.#endJob(job, end, false);
   }
 
   #endJob(job: Job, end: ChildEnd, blamed: boolean): void {
@@ -305,11 +332,13 @@ export class Pool {
     const nowMs = performance.now();
     let busy = this.#unstarted.size > 0;
     for (const lane of this.#lanes) {
+      this.#lookAtParked(lane, nowMs);
       const head = lane.order[0];
-      if (!head && lane.parsing.size === 0) continue;
+      if (!head && lane.parsing.size === 0 && lane.parked.size === 0) continue;
       busy = true;
       if (head && nowMs - lane.headSinceMs > head.limitMs) this.#kill(lane, "wall-limit");
-      else if (!head && nowMs - lane.parsingSinceMs > parsingMsMax) this.#kill(lane, "wall-limit");
+      else if (!head && lane.parsing.size > 0 && nowMs - lane.parsingSinceMs > parsingMsMax)
+        this.#kill(lane, "wall-limit");
       else if (lane.child.rssMiB > this.#options.rssMiBMax) this.#kill(lane, "rss-limit");
     }
     for (const [job, sinceMs] of this.#unstarted) {
@@ -322,13 +351,32 @@ export class Pool {
     this.#watch = undefined;
   }
 
+  /** Drops those whose time is over. One that was sent an answer has that before it still. */
+  #lookAtParked(lane: Lane, nowMs: number): void {
+    for (const [job, { forTurn, untilMs }] of lane.parked) {
+      if (nowMs <= untilMs || lane.order.includes(job)) continue;
+      if (forTurn) {
+        lane.child.kill("protocol", "a run never got its turn");
+        return;
+      }
+      lane.parked.delete(job);
+      lane.child.send(encodeFrame(JSON.stringify({ t: "drop", id: job.id } satisfies ToChild)));
+      job.onLate();
+    }
+  }
+
   #kill(lane: Lane, reason: KillReason): void {
     lane.child.kill(reason);
   }
 }
 
 function load(lane: Lane): number {
-  return lane.order.length + lane.aside.size + lane.parsing.size;
+  return lane.order.length + lane.aside.size + lane.parsing.size + lane.parked.size;
+}
+
+/** Answers that were sent to a job are of no use to it, and the process says nothing to them. */
+function forgetAnswers(lane: Lane, job: Job): void {
+  for (let at = lane.order.length - 1; at > 0; at--) if (lane.order[at] === job) lane.order.splice(at, 1);
 }
 
 function restartDelayMs(failures: number): number {

@@ -12,7 +12,7 @@ export const linesBefore = 1;
 
 const framesMax = 20;
 const stackLengthMax = 16_384;
-const frame = /^\s{0,16}at (?:(async )?(.{0,200}?) ?\()?compiled:\/\/\/script\.js:(\d{1,7}):(\d{1,7})\)?$/;
+const frame = /^\s{0,16}at (async )?(?:(.{0,200}?) ?\()?compiled:\/\/\/script\.js:(\d{1,7}):(\d{1,7})\)?$/;
 
 export interface SourcePlace {
   /** `scripts/x.ts:12:7`, or null where no frame is the script's own. */

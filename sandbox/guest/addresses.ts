@@ -27,12 +27,23 @@ export function readAddresses(state: RunState, name: string): readonly Address[]
 
 /** A field's value from what a script gives for a list of addresses. */
 export function formatAddresses(state: RunState, name: string, given: unknown): string {
+  return formatAddressList(addressesGiven(state, name, given));
+}
+
+/** What a script gives for a list of addresses. */
+export function addressesGiven(state: RunState, name: string, given: unknown): readonly Address[] {
   const list = isArray(given) ? given : [given];
-  let value = "";
+  const all: Address[] = [];
   for (let i = 0; i < list.length; i++) {
     const addresses = oneGiven(state, name, list[i]);
-    for (let k = 0; k < addresses.length; k++) value += (value === "" ? "" : ", ") + formatAddress(addresses[k]!);
+    for (let k = 0; k < addresses.length; k++) append(all, addresses[k]!);
   }
+  return all;
+}
+
+export function formatAddressList(addresses: readonly Address[]): string {
+  let value = "";
+  for (let i = 0; i < addresses.length; i++) value += (value === "" ? "" : ", ") + formatAddress(addresses[i]!);
   return value;
 }
 

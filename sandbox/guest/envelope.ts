@@ -47,13 +47,18 @@ export class EnvelopeView implements Envelope {
   }
 
   redirect(...to: readonly string[]): void {
-    const addresses = checked(alive(this.#state), to);
-    countAction(this.#state);
-    this.#state.to = unique(addresses);
+    redirect(this.#state, to);
   }
 }
 
 freeze(EnvelopeView.prototype);
+
+/** These recipients and no others. */
+export function redirect(state: RunState, to: readonly unknown[]): void {
+  const addresses = checked(alive(state), to);
+  countAction(state);
+  state.to = unique(addresses);
+}
 
 function recipients(state: RunState): readonly string[] {
   return state.to ?? state.mail.envelope.to;

@@ -173,6 +173,12 @@ function valueGiven(state: RunState, value: unknown): string {
   return invalid(state, `A field's value is a text, not ${describe(value)}`);
 }
 
+/** A field to be written. */
+export function checkField(state: RunState, name: string, value: string): void {
+  checkName(state, name);
+  checkValue(state, name, value);
+}
+
 function checkName(state: RunState, name: string): void {
   if (name.length > nameLengthMax || !matches(fieldName, name)) {
     invalid(state, `A field's name is 1 to ${nameLengthMax} printable ASCII characters without colon and space`);

@@ -1,29 +1,36 @@
 /** Runs inside the isolate: the `mail` a handler is given (api.ts is its manual). What it reads is looked up late, what it asks for is only noted. */
-import type { Address, AddressList, Attachment, Envelope, Headers, Mail, Session } from "../api.ts";
+import type {
+  Address,
+  AddressList,
+  Attachment,
+  Envelope,
+  Headers,
+  Mail,
+  NewAttachment,
+  NewMessage,
+  Notes,
+  ReplyMessage,
+  Session,
+  Submissions,
+  Ways,
+} from "../api.ts";
+import type { StructureFacts } from "../structure-facts.ts";
 import { formatAddresses, readAddresses } from "./addresses.ts";
-import { type AttachmentInput, AttachmentView, isRemoved } from "./attachment.ts";
-import { EnvelopeView } from "./envelope.ts";
+import { AttachmentView, isRemoved } from "./attachment.ts";
+import { attachmentGiven, flagGiven, noteEdit, putContent, textGiven } from "./content.ts";
+import { EnvelopeView, redirect } from "./envelope.ts";
 import { describe, firstValue, HeadersView, removeField, setField } from "./headers.ts";
-import { append, Bytes, DateOf, freeze, jsonParse, matches, preventExtensions, timeOf } from "./primordials.ts";
-import { alive, countAction, invalid, look, type RunState } from "./run-state.ts";
-import { giveReason, giveReply, giveSettle } from "./verdict.ts";
+import { notesOf } from "./notes.ts";
+import { append, Bytes, DateOf, freeze, jsonParse, preventExtensions, timeOf } from "./primordials.ts";
+import { alive, fail, invalid, look, type RunState } from "./run-state.ts";
+import { forward, reply, submit } from "./submissions.ts";
+import { giveFolder, giveRoute } from "./ways.ts";
 
-/** Characters of a paragraph to append. */
-const paragraphLengthMax = 65_536;
-// Line ends and tabs may be in a paragraph.
-const controlCharacter = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/;
-
-interface Structure {
-  readonly attachments: readonly AttachmentInput[];
-  readonly defects: readonly string[];
-  readonly canAppend: boolean;
-}
-
-export class MailView implements Mail {
+export class MailView implements Mail, Submissions, Ways {
   readonly #state: RunState;
   #envelope: Envelope | undefined;
   #headers: Headers | undefined;
-  #structure: Structure | undefined;
+  #structure: StructureFacts | undefined;
   #attachments: readonly Attachment[] = [];
   /** How many parts were removed when the list was made. */
   #listedAt = -1;
@@ -142,44 +149,105 @@ export class MailView implements Mail {
     return freeze(this.#inside().defects);
   }
 
-  async appendText(text: string): Promise<boolean> {
+  get notes(): Notes {
+    return notesOf(this.#state);
+  }
+
+  get isProtected(): boolean {
+    return this.#inside().isProtected;
+  }
+
+  async setText(text: string): Promise<void> {
+    this.#setText("setText", text);
+  }
+
+  async setHtml(html: string): Promise<void> {
+    this.#setText("setHtml", html);
+  }
+
+  async appendText(text: string, options?: { readonly wrap?: boolean }): Promise<boolean> {
     const state = alive(this.#state);
-    if (typeof text !== "string") invalid(state, `appendText takes a text, not ${describe(text)}`);
-    if (text.length > paragraphLengthMax || matches(controlCharacter, text)) {
-      invalid(
-        state,
-        `appendText takes at most ${paragraphLengthMax} characters, without control characters other than line ends and tabs`,
-      );
-    }
-    if (!this.#inside().canAppend) return false;
-    if (text === "") return true;
-    countAction(state, text.length);
-    state.appended += (state.appended === "" ? "" : "\r\n\r\n") + text;
+    const paragraph = textGiven(state, "appendText", text);
+    const wrap = this.#wraps(options);
+    if (!wrap && !state.wrapped && this.#inside().text !== "writable") return false;
+    if (paragraph === "") return true;
+    noteEdit(state, `{"op":"appendText","content":${putContent(state, paragraph)},"wrap":${wrap}}`);
     return true;
   }
 
-  refuse(text: string, reply?: { readonly code?: number; readonly status?: string }): void {
-    giveReply(this.#state, "refuse", text, reply);
+  async appendHtml(html: string): Promise<boolean> {
+    const state = alive(this.#state);
+    const addition = textGiven(state, "appendHtml", html);
+    if (this.#inside().html !== "writable") return false;
+    if (addition === "") return true;
+    noteEdit(state, `{"op":"appendHtml","content":${putContent(state, addition)}}`);
+    return true;
   }
 
-  defer(text: string, reply?: { readonly code?: number; readonly status?: string }): void {
-    giveReply(this.#state, "defer", text, reply);
+  async attach(attachment: NewAttachment, options?: { readonly wrap?: boolean }): Promise<void> {
+    const state = alive(this.#state);
+    const wrap = this.#wraps(options);
+    if (!wrap && !state.wrapped && this.#inside().isProtected)
+      this.#protect("attach to", "Attach with { wrap: true } to put it whole into a new message");
+    noteEdit(state, `{"op":"attach","attachment":${attachmentGiven(state, attachment)},"wrap":${wrap}}`);
   }
 
-  discard(reason: string): void {
-    giveReason(this.#state, "discard", reason);
+  submit(message: NewMessage): string {
+    return submit(this.#state, message);
   }
 
-  quarantine(reason: string): void {
-    giveReason(this.#state, "quarantine", reason);
+  reply(message: ReplyMessage): string | null {
+    return reply(this.#state, message);
   }
 
-  settle(): void {
-    giveSettle(this.#state);
+  forward(to: string | readonly string[], options?: { readonly from?: string | null }): string {
+    return forward(this.#state, to, options);
   }
 
-  #inside(): Structure {
-    return (this.#structure ??= jsonParse(look(this.#state, "structure") as string) as Structure);
+  route(nextHop: string, ...recipients: readonly string[]): void {
+    giveRoute(alive(this.#state), nextHop, recipients);
+  }
+
+  fileInto(folder: string, ...recipients: readonly string[]): void {
+    giveFolder(alive(this.#state), folder, recipients);
+  }
+
+  redirect(...recipients: readonly string[]): void {
+    redirect(this.#state, recipients);
+  }
+
+  /** Whether the message is to be wrapped, which it is only where it is protected. */
+  #wraps(options: unknown): boolean {
+    const state = alive(this.#state);
+    if (!flagGiven(state, options, "wrap") || !this.#inside().isProtected) return false;
+    if (state.edits !== "" && !state.wrapped)
+      invalid(state, "A message that was edited cannot be put whole into a new one: wrap it first");
+    return (state.wrapped = true);
+  }
+
+  #setText(verb: "setText" | "setHtml", given: unknown): void {
+    const state = alive(this.#state);
+    const text = textGiven(state, verb, given);
+    const { text: plain, html, isProtected } = this.#inside();
+    const [own, other] = verb === "setText" ? [plain, html] : [html, plain];
+    // Where there is none, it goes beside the other text.
+    if (own === "sealed" || (own === "none" && (other === "sealed" || isProtected)) || state.wrapped)
+      this.#protect(`${verb} in`, "appendText with { wrap: true } puts it whole into a new message");
+    if (own === "unreadable")
+      invalid(state, `${verb}: the text there is in a charset or an encoding that nobody knows`);
+    noteEdit(state, `{"op":"${verb}","content":${putContent(state, text)}}`);
+  }
+
+  #protect(what: string, instead: string): never {
+    return fail(
+      this.#state,
+      "script.protected",
+      `Cannot ${what} this message: it is signed or encrypted, and any edit would break that. ${instead}, or ask mail.isProtected first`,
+    );
+  }
+
+  #inside(): StructureFacts {
+    return (this.#structure ??= jsonParse(look(this.#state, "structure") as string) as StructureFacts);
   }
 }
 

@@ -7,7 +7,7 @@ const { apply } = Reflect;
 const { bind, call } = Function.prototype;
 
 /** `uncurry(String.prototype.slice)(text, 1)` is `text.slice(1)`, whatever became of the prototype since. */
-function uncurry<Self, Rest extends unknown[], Result>(
+export function uncurry<Self, Rest extends unknown[], Result>(
   method: (this: Self, ...rest: Rest) => Result,
 ): (self: Self, ...rest: Rest) => Result {
   return apply(bind, call, [method]) as (self: Self, ...rest: Rest) => Result;

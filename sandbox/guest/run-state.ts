@@ -1,10 +1,24 @@
 /** Runs inside the isolate: what one run has read and asked for so far. All of it is given back as one JSON text, or none. */
-import type { MailInput } from "../protocol.ts";
-import { cutToOctets, now, preventExtensions, quote, RangeErrorOf, slice, TypeErrorOf } from "./primordials.ts";
+import type { Json } from "../api.ts";
+import type { MailInput, SubjectInput } from "../protocol.ts";
+import { clockNow } from "./clock.ts";
+import { cutToOctets, preventExtensions, quote, RangeErrorOf, slice, TypeErrorOf } from "./primordials.ts";
 
 /** Asks the child process. Gives null where the answer needs octets that are not there, false where the run has asked for too much. */
 export type Host = (
-  ask: "decode" | "addresses" | "structure" | "text" | "html" | "raw" | "content",
+  ask:
+    | "decode"
+    | "addresses"
+    | "structure"
+    | "text"
+    | "html"
+    | "raw"
+    | "content"
+    | "content-text"
+    | "call-text"
+    | "call-bytes"
+    | "put"
+    | "submission-id",
   argument: string,
 ) => unknown;
 
@@ -17,11 +31,20 @@ export interface FieldEntry {
 
 export interface StepInput {
   readonly event: string;
+  /** Facts of the event beside the message. */
+  readonly subject: SubjectInput;
   readonly matchedRecipients: readonly string[] | null;
   readonly actionsMax: number;
   readonly logLinesMax: number;
   readonly logLineOctetsMax: number;
   readonly resultOctetsMax: number;
+  readonly contentOctetsMax: number;
+  readonly callsMax: number;
+  readonly properties: { readonly [name: string]: Json };
+  /** What the time is, in milliseconds since the Unix epoch. */
+  readonly clock: number;
+  /** Of random numbers; 32 hexadecimal digits. */
+  readonly seed: string;
 }
 
 export interface RunState {
@@ -40,8 +63,27 @@ export interface RunState {
   fieldsChanged: boolean;
   verdict: string;
   settled: boolean;
+  /** Powers of the event that were called, as JSON of a PowerCall each. */
+  powers: string;
+  /** Parts that were taken out. */
   removed: string[];
-  appended: string;
+  /** Edits of the body, as JSON of a GuestEdit each (step-effects.ts). */
+  edits: string;
+  /** The protected message becomes a part of a new one. */
+  wrapped: boolean;
+  /** Octets of texts and attachments that were written. */
+  contentOctets: number;
+  /** As the script was given it, once it asked; and how it was then. */
+  notes: object | null;
+  notesBefore: string;
+  /** JSON of a WayResult each. */
+  routes: string;
+  folders: string;
+  /** JSON of a RecipientRefusal each. */
+  refusals: string;
+  /** JSON of a GuestSubmission each (step-effects.ts). */
+  submissions: string;
+  submissionCount: number;
   log: string;
   logLines: number;
   resultOctets: number;
@@ -77,8 +119,18 @@ export function beginRun(mail: MailInput, step: StepInput): RunState {
     fieldsChanged: false,
     verdict: "",
     settled: false,
+    powers: "",
     removed: [],
-    appended: "",
+    edits: "",
+    wrapped: false,
+    contentOctets: 0,
+    notes: null,
+    notesBefore: "",
+    routes: "",
+    folders: "",
+    refusals: "",
+    submissions: "",
+    submissionCount: 0,
     log: "",
     logLines: 0,
     resultOctets: 0,
@@ -101,8 +153,12 @@ export function alive(state: RunState): RunState {
 }
 
 /** Ends the run with a fault, whatever the script does about the exception. */
-export function fail(state: RunState, code: "script.action-invalid" | "script.action-limit", message: string): never {
-  const error = code === "script.action-limit" ? new RangeErrorOf(message) : new TypeErrorOf(message);
+export function fail(
+  state: RunState,
+  code: "script.action-invalid" | "script.action-limit" | "grant.limit" | "script.protected",
+  message: string,
+): never {
+  const error = code !== "script.action-invalid" ? new RangeErrorOf(message) : new TypeErrorOf(message);
   const stack: unknown = error.stack;
   state.fault ??= { code, message, stack: typeof stack === "string" ? slice(stack, 0, 8_192) : "" };
   throw error;
@@ -129,7 +185,11 @@ function countResult(state: RunState, characters: number): void {
 }
 
 /** Asks for something inside the message; leaves the run where it has to be repeated with the octets present. */
-export function look(state: RunState, ask: "structure" | "text" | "html" | "raw" | "content", argument = ""): unknown {
+export function look(
+  state: RunState,
+  ask: "structure" | "text" | "html" | "raw" | "content" | "content-text",
+  argument = "",
+): unknown {
   alive(state);
   state.looked = true;
   const answer = host(ask, argument);
@@ -138,6 +198,11 @@ export function look(state: RunState, ask: "structure" | "text" | "html" | "raw"
   if (answer !== null && answer !== undefined) return answer;
   state.missed = state.missed === "text" || ask === "text" || ask === "html" ? "text" : "octets";
   throw leave;
+}
+
+/** Asks the child for what is neither in the message nor in a field: answers of calls, and room for what is written. */
+export function askChild(ask: "call-text" | "call-bytes" | "put" | "submission-id", argument: string): unknown {
+  return host(ask, argument);
 }
 
 /** Asks for something that needs no octets. */
@@ -164,7 +229,7 @@ export function writeLog(level: "debug" | "info" | "warn" | "error", text: strin
     line = cutToOctets(text, logLineOctetsMax);
     if (line.length < text.length) line += "…";
   }
-  const entry = `{"level":"${at}","text":${quote(line)},"at":${now()}}`;
+  const entry = `{"level":"${at}","text":${quote(line)},"at":${clockNow()}}`;
   if (state.resultOctets + entry.length > resultOctetsMax) return;
   state.resultOctets += entry.length;
   state.log += state.log === "" ? entry : `,${entry}`;

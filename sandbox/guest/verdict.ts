@@ -8,23 +8,24 @@ const permanentStatus = /^5\.\d{1,3}\.\d{1,3}$/;
 const transientStatus = /^4\.\d{1,3}\.\d{1,3}$/;
 const notPlain = /[^\x20-\x7e\u00a0-\uffff]/;
 
-export function giveReply(state: RunState, kind: "refuse" | "defer", text: unknown, options: unknown): void {
+export function giveReply(state: RunState, kind: "refuse" | "defer" | "drop", text: unknown, options: unknown): void {
   begin(state, kind);
   const words = checkText(state, kind, text);
   const { code, status } = (typeof options === "object" && options !== null ? options : {}) as {
     code?: unknown;
     status?: unknown;
   };
-  const codeClass = kind === "refuse" ? 5 : 4;
+  const takesBoth = kind === "drop";
+  const codeClass = kind === "refuse" || (takesBoth && (code as number) >= 500) ? 5 : 4;
   if (
     code !== undefined &&
     !(isInteger(code) && (code as number) >= codeClass * 100 && (code as number) < codeClass * 100 + 100)
   ) {
-    invalid(state, `${kind} takes a code from ${codeClass}00 to ${codeClass}99`);
+    invalid(state, `${kind} takes a code from ${takesBoth ? 4 : codeClass}00 to ${takesBoth ? 5 : codeClass}99`);
   }
   if (
     status !== undefined &&
-    !(typeof status === "string" && matches(kind === "refuse" ? permanentStatus : transientStatus, status))
+    !(typeof status === "string" && matches(codeClass === 5 ? permanentStatus : transientStatus, status))
   ) {
     invalid(state, `${kind} takes a status such as "${codeClass}.7.1"`);
   }
