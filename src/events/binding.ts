@@ -51,6 +51,16 @@ export interface ScriptTarget {
   readonly kind: "script";
   /** `sha256:…` of the version that is live. */
   readonly version: string;
+  /** What this version may use beside the message, as it was granted; absent: nothing. */
+  readonly grants?: ScriptGrants;
+}
+/** As sandbox/protocol.ts has it: what is absent is not granted. */
+export interface ScriptGrants {
+  readonly http?: readonly string[];
+  readonly dns?: true;
+  readonly kv?: true;
+  readonly submit?: { readonly max: number; readonly to: readonly string[] | null };
+  readonly secrets?: readonly string[];
 }
 /** A sink or script that could not be loaded: visible in every listing, never asked, never a reason to refuse mail. */
 export interface BrokenTarget {
@@ -85,7 +95,7 @@ export function orderBindings(bindings: readonly Binding[]): Partial<Record<List
 
 /** @throws {Fault} `binding.invalid` where a number is out of bounds or the event takes no such sink */
 export function checkBinding(binding: Binding): void {
-  const { priority, maxFirings, event, name, target } = binding;
+  const { priority, maxFirings, event, name, target, rule, source, overridden } = binding;
   if (!Number.isInteger(priority) || priority < 0 || priority > priorityMax) {
     throw new Fault(
       "binding.invalid",
@@ -107,4 +117,7 @@ export function checkBinding(binding: Binding): void {
       `Cannot bind ${name} to ${event}: scripts cannot handle it, expected a native sink`,
     );
   }
+  // A script's own rule is for all its handlers. What an admin set is his to answer for: he was warned, and mail does not stop for it.
+  const never = source === "script" && !overridden?.includes("rule") ? rule?.neverHoldsAt(event) : null;
+  if (never) throw new Fault("binding.invalid", `Cannot bind ${name} to ${event}: ${never}`);
 }

@@ -1,11 +1,14 @@
 /** What a binding's fault means for whoever asked. Pure. */
 import type { Binding } from "./binding.ts";
-import type { AskName } from "./event.ts";
+import type { EventName } from "./event.ts";
 import { eventTable } from "./event-table.ts";
 import { defer, proceed, quarantine, refuse, type Verdict } from "./verdict.ts";
 
-/** What a fault means, in words that do not tell the client which policy failed. */
-export function onFaultVerdict(event: AskName, binding: Binding): Verdict {
+/**
+ * What a fault means, in words that do not tell the client which policy failed. What an event does not take becomes defer (quarantine before there is a message), or
+ * proceed where nothing waits for an answer.
+ */
+export function onFaultVerdict(event: EventName, binding: Binding): Verdict {
   const allowed = eventTable[event].verdicts;
   switch (binding.onFault) {
     case "proceed":

@@ -46,7 +46,8 @@ interface Carried {
   readonly transaction: Transaction | null;
   readonly reversePath: Transaction["reversePath"];
   readonly forwardPath: Mailbox | null;
-  readonly recipients: readonly Mailbox[];
+  /** A report's have more to them than the mailbox. */
+  readonly recipients: readonly (Mailbox | { readonly mailbox: Mailbox })[];
   readonly header: Header;
   readonly verb: string;
   readonly options: MailOptions | RecipientOptions;
@@ -57,7 +58,7 @@ export function ruleFacts<Name extends EventName>(event: Name, subject: SubjectO
   const carried = subject as Partial<Carried>;
   const { message, session, transaction } = carried;
   const verb = verbs[event] ?? carried.verb ?? null;
-  const recipients = carried.forwardPath ? [carried.forwardPath] : carried.recipients;
+  const recipients = carried.forwardPath ? [carried.forwardPath] : carried.recipients?.map(mailboxOf);
   if (message) {
     const facts = messageFacts(message);
     return { ...facts, verb, recipients: recipients ?? facts.recipients };
@@ -73,7 +74,12 @@ export function ruleFacts<Name extends EventName>(event: Name, subject: SubjectO
     recipients: recipients ?? transaction?.recipients ?? [],
     header: carried.header ?? null,
     // What the client says it will have. RFC 1870.
-    sizeOctets: (carried.options as MailOptions | undefined)?.sizeOctets ?? null,
+    sizeOctets: (transaction?.options ?? (carried.options as MailOptions | undefined))?.sizeOctets ?? null,
     verb,
   };
+}
+
+/** Of a recipient, or of what a report says of one. */
+export function mailboxOf(recipient: Mailbox | { readonly mailbox: Mailbox }): Mailbox {
+  return "mailbox" in recipient ? recipient.mailbox : recipient;
 }

@@ -67,6 +67,8 @@ export interface Rule {
   readonly warnings: readonly string[];
   /** Whether MAIL FROM, RCPT TO, SUBJECT, HEADER or SIZE is in it: what an edit by an earlier sink can change. */
   readonly readsMessage: boolean;
+  /** Why it can never hold at this event, in words; null where it can. It asks about what comes later: `SUBJECT=*` at onConnect. */
+  neverHoldsAt(event: EventName): string | null;
 }
 
 /**
@@ -127,6 +129,11 @@ class CompiledRule implements Rule {
       held: groupHolds([condition], facts),
       value: describeValue(condition, facts),
     }));
+  }
+
+  neverHoldsAt(event: EventName): string | null {
+    const never = this.#groups.find((group) => group.every((condition) => tooEarlyFor(condition, event) !== null));
+    return never ? tooEarlyFor(never[0]!, event) : null;
   }
 
   matchedRecipients(recipients: readonly Mailbox[]): readonly Mailbox[] {
@@ -264,6 +271,7 @@ const tooEarly: { readonly [Key in RuleKey]?: readonly EventName[] } = {
   USER: ["onConnect"],
   "MAIL FROM": beforeMail,
   "RCPT TO": [...beforeMail, "onMailFrom"],
+  SIZE: beforeMail,
   SUBJECT: beforeHeader,
   HEADER: beforeHeader,
   ...resultsTooEarly,
@@ -280,15 +288,21 @@ function warningsFor({ written, test }: Condition, event: EventName | undefined)
       `"${written.text}" matches bad${suffix} too; write ${local}${suffix} for the domain and ${local}*.${suffix} for those below it`,
     );
   }
-  if (event && tooEarly[key]?.includes(event) && !(test.of === "USER" && test.pattern === "absent")) {
-    warnings.push(
-      `"${written.text}" never holds at ${event}: there is no ${key === "HEADER" || key === "SUBJECT" ? "header" : key in resultsTooEarly ? `result of ${key}` : key} yet`,
-    );
-  }
+  const never = event && tooEarlyFor({ written, test }, event);
+  if (never) warnings.push(never);
   if (event && key === "VERB" && eventTable[event].family === "transport") {
     warnings.push(`"${written.text}" never holds at ${event}: only protocol events have a verb`);
   }
   return warnings;
+}
+
+function tooEarlyFor(
+  { written: { key, text }, test }: Pick<Condition, "written" | "test">,
+  event: EventName,
+): string | null {
+  if (!tooEarly[key]?.includes(event) || (test.of === "USER" && test.pattern === "absent")) return null;
+  const what = key === "HEADER" || key === "SUBJECT" ? "header" : key in resultsTooEarly ? `result of ${key}` : key;
+  return `"${text}" never holds at ${event}: there is no ${what} yet`;
 }
 
 /** Characters of a value in a report. */

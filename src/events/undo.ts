@@ -47,6 +47,13 @@ export class Standing {
     this.#takeBack?.();
   }
 
+  /** What the sink did until now, in words; what others do later is not in it. */
+  done(): () => readonly string[] {
+    const said = this.#subject.words ?? nothing;
+    const [before, after] = [this.#before, this.#message?.snapshot()];
+    return () => (before ? [...said, ...editsBetween(before, after!)] : said);
+  }
+
   /** What the sink did since, in words. */
   did(): readonly string[] {
     const said = this.#subject.words ?? nothing;

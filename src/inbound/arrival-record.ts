@@ -6,6 +6,7 @@ import { fieldValue, type Header } from "../mail/header.ts";
 import { formatMailbox } from "../mail/mailbox.ts";
 import type { Message } from "../mail/message.ts";
 import { formatReversePath } from "../mail/path.ts";
+import { describeScriptRecord, scriptRecords } from "../mail/script-record.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
@@ -53,6 +54,7 @@ export class ArrivalRecord {
   finished(session: InboundSession, message: Message, result: ArrivalResult, facts: Facts): void {
     this.#options.count?.(result, message.sizeOctets);
     const { recipients } = message.envelope;
+    const scripts = scriptRecords(message);
     this.#options.log.info(`message.${result}`, {
       message: message.id,
       ...session.logFields,
@@ -62,6 +64,7 @@ export class ArrivalRecord {
       sizeOctets: message.sizeOctets,
       messageId: messageIdOf(message.header),
       ...(message.origin.auth && { auth: authSummary(message.origin.auth) }),
+      ...(scripts.length > 0 && { scripts: scripts.map(describeScriptRecord) }),
       ...facts,
     });
     this.#track(message.id, steps[result], facts);

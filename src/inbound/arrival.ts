@@ -56,7 +56,8 @@ export class Arrival {
       if (session.turn !== turn)
         throw new Fault("decision.timeout", "Cannot take the message: it was decided too late");
     };
-    let taken: { readonly message: Message; readonly received: ReceivedMail } | undefined;
+    let isTaken = false;
+    let decided: (() => void) | undefined;
     try {
       const received = await receiver.finish();
       if (!("body" in received)) {
@@ -70,6 +71,7 @@ export class Arrival {
       checkTurn();
       const message = this.#createMessage(session, transaction, received, { protocol, auth });
       this.#record.received(session, message);
+      decided = this.#options.onMessage?.(message);
       const decision = this.#createDecision(session, message, transaction, perRecipient);
       const verdict = await this.#decide(decision, message, session);
       decision?.takeOff();
@@ -78,16 +80,17 @@ export class Arrival {
         this.#record.finished(session, message, "refused", { reason: "each recipient was refused" });
         return decision.finish(queued(message.id));
       }
-      const { result, answer } = await this.#custody.carryOut(session, message, verdict);
-      if (result === "accepted") taken = { message, received };
+      const { answer, bodies } = await this.#custody.carryOut(session, message, verdict);
+      isTaken = bodies.includes(received.body);
       return decision ? decision.finish(answer) : answerAll(transaction.rcpts, perRecipient, answer);
     } catch (error) {
       const answer = answerOf(error);
       this.#record.failed(session, transaction, answer, error);
       return answerAll(transaction.rcpts, perRecipient, answer);
     } finally {
+      decided?.();
       // A body that is in custody is the spool's.
-      if (taken === undefined || taken.message.body !== taken.received.body) await receiver.abort();
+      if (!isTaken) await receiver.abort();
     }
   }
 

@@ -5,7 +5,7 @@
 import type { Binding } from "../events/binding.ts";
 import type { Dispatcher } from "../events/dispatcher.ts";
 import type { Verdict } from "../events/verdict.ts";
-import { Message } from "../mail/message.ts";
+import { type Body, Message, type Submission } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
 import { crashPoint } from "../platform/crash-point.ts";
 import { describeThrown, type Fault } from "../platform/fault.ts";
@@ -25,6 +25,8 @@ export interface CustodyOptions {
   /** Called with a message in custody: from here on it is the queue's. */
   readonly enqueue: (message: Message) => void;
   readonly count?: (result: ArrivalResult, sizeOctets: number) => void;
+  /** Shown each message before anybody is asked about it; what it gives back is called when it is decided. Absent: nobody looks. */
+  readonly onMessage?: (message: Message) => (() => void) | undefined;
   /** Called where the spool had no room. */
   readonly onFull?: () => void;
 }
@@ -33,7 +35,11 @@ export interface CustodyOptions {
 export interface Settled {
   readonly result: ArrivalResult;
   readonly answer: Answer;
+  /** Bodies that are the spool's now. */
+  readonly bodies: readonly Body[];
 }
+
+const noBodies: readonly Body[] = [];
 
 export class Custody {
   readonly record: ArrivalRecord;
@@ -58,14 +64,14 @@ export class Custody {
         const result = verdict.kind === "refuse" ? "refused" : "deferred";
         const { code, status, text: reason, by } = verdict;
         this.record.finished(session, kept, result, { code, status, reason, by });
-        return { result, answer: objection(verdict)! };
+        return { result, answer: objection(verdict)!, bodies: noBodies };
       }
       case "discard":
-        return this.#discarded(session, kept, verdict.reason, verdict.by);
+        return await this.#discard(session, kept, verdict.reason, verdict.by);
       case "quarantine":
         return await this.#quarantine(session, kept, verdict);
       case "proceed":
-        if (kept.envelope.recipients.length === 0) return this.#discarded(session, kept, "no recipient is left");
+        if (kept.envelope.recipients.length === 0) return await this.#discard(session, kept, "no recipient is left");
         return await this.accept(session, kept);
     }
   }
@@ -77,13 +83,15 @@ export class Custody {
     facts: Readonly<Record<string, unknown>> = {},
   ): Promise<Settled> {
     const { spool, clock, enqueue } = this.#options;
+    const made = message.takeSubmissions();
     crashPoint("arrival.before-accept");
-    await this.#take(session, () => spool.accept([message], clock.now()));
+    await this.#take(session, () => spool.accept([message, ...made.map((one) => one.message)], clock.now()));
     crashPoint("arrival.accepted");
     session.messagesAccepted++;
     this.#inCustody(message, () => this.record.finished(session, message, "accepted", facts));
     this.#inCustody(message, () => enqueue(message));
-    return { result: "accepted", answer: queued(message.id) };
+    this.#submitted(message, made);
+    return { result: "accepted", answer: queued(message.id), bodies: [message.body, ...bodiesOf(made)] };
   }
 
   async #quarantine(
@@ -98,9 +106,10 @@ export class Custody {
         throw spoolFault(error);
       }),
     );
+    const bodies = await this.#takeMade(session, message);
     session.messagesAccepted++;
     this.#inCustody(message, () => this.record.finished(session, message, "quarantined", { reason, by }));
-    return { result: "quarantined", answer: queued(message.id) };
+    return { result: "quarantined", answer: queued(message.id), bodies };
   }
 
   /** Whether a sink may still hold the message. The server's own do not, and scripts have a copy: where there are no others nothing has to be paid for. */
@@ -145,11 +154,36 @@ export class Custody {
     }
   }
 
-  #discarded(session: InboundSession, message: Message, reason: string, by?: string): Settled {
+  /** What was made of a message that itself is not kept. */
+  async #takeMade(session: InboundSession, message: Message): Promise<readonly Body[]> {
+    const made = message.takeSubmissions();
+    if (made.length === 0) return noBodies;
+    const { spool, clock } = this.#options;
+    const messages = made.map((one) => one.message);
+    await this.#take(session, () => spool.accept(messages, clock.now()));
+    this.#submitted(message, made);
+    return bodiesOf(made);
+  }
+
+  #submitted({ id }: Message, made: readonly Submission[]): void {
+    const { log, enqueue } = this.#options;
+    for (const { message, taken } of made) {
+      this.#inCustody(message, () => taken?.());
+      log.info("message.submitted", { message: message.id, of: id, recipients: message.envelope.recipients.length });
+      this.#inCustody(message, () => enqueue(message));
+    }
+  }
+
+  async #discard(session: InboundSession, message: Message, reason: string, by?: string): Promise<Settled> {
+    const bodies = await this.#takeMade(session, message);
     session.messagesAccepted++;
     this.record.finished(session, message, "discarded", { reason, by });
-    return { result: "discarded", answer: queued(message.id) };
+    return { result: "discarded", answer: queued(message.id), bodies };
   }
+}
+
+function bodiesOf(made: readonly Submission[]): readonly Body[] {
+  return made.map(({ message }) => message.body);
 }
 
 function isForeign({ source, target }: Binding): boolean {

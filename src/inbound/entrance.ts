@@ -81,6 +81,7 @@ export class Entrance {
     let receiver: MailDataReceiver | undefined;
     let received: ReceivedMail | undefined;
     let inCustody = false;
+    let decided: (() => void) | undefined;
     let envelope = typeof submission.envelope === "function" ? undefined : submission.envelope;
     try {
       this.#checkRoom(submission.origin);
@@ -113,9 +114,11 @@ export class Entrance {
         notes: submission.notes ?? {},
       });
       this.#custody.record.received(session, message);
+      // What is released has been through all of it before.
+      if (submission.origin !== "release") decided = this.#options.onMessage?.(message);
       const verdict = await this.#options.dispatcher.ask("onArrival", { message });
-      const { result, answer } = await this.#custody.carryOut(session, message, verdict);
-      inCustody = result === "accepted" && message.body === received.body;
+      const { result, answer, bodies } = await this.#custody.carryOut(session, message, verdict);
+      inCustody = bodies.includes(received.body);
       if (result === "refused" || result === "deferred") return refused(answer, answer.text);
       return { kind: result, id };
     } catch (error) {
@@ -123,6 +126,7 @@ export class Entrance {
       this.#custody.record.failed(session, { id, ...envelopeFacts(envelope) }, answer, error);
       return refused(answer, describeThrown(error), error instanceof Fault ? error.code : null);
     } finally {
+      decided?.();
       // A body that is in custody is the spool's; one that a sink put another in the place of is not.
       if (!inCustody) await receiver?.abort();
     }

@@ -67,13 +67,26 @@ export interface Origin {
   readonly auth?: AuthFacts;
 }
 
+/** A message that a sink makes of the one in hand. It comes into custody in the same commit, or not at all. */
+export interface Submission {
+  readonly message: Message;
+  /** Called behind the commit. */
+  readonly taken?: () => void;
+}
+
 export interface MessageState {
   readonly envelope: Envelope;
   readonly header: Header;
   readonly separator: Buffer;
   readonly body: Body;
   readonly notes: Readonly<Record<string, unknown>>;
+  /** Made and not yet in custody. */
+  readonly submissions: readonly Submission[];
 }
+
+type MessageInit = Omit<MessageState, "submissions"> & Partial<Pick<MessageState, "submissions">>;
+
+const noSubmissions: readonly Submission[] = Object.freeze([]);
 
 export class Message {
   /** Made before the reply, logged with it, and kept to the end. */
@@ -88,8 +101,10 @@ export class Message {
   body: Body;
   /** Persisted with the message, readable by later sinks; JSON only. */
   notes: Readonly<Record<string, unknown>>;
+  /** Not persisted with the message: whoever commits it commits them with it, and takes them off. */
+  submissions: readonly Submission[];
 
-  constructor(init: MessageState & { readonly id: string; readonly receivedAt: number; readonly origin: Origin }) {
+  constructor(init: MessageInit & { readonly id: string; readonly receivedAt: number; readonly origin: Origin }) {
     this.id = init.id;
     this.receivedAt = init.receivedAt;
     this.origin = init.origin;
@@ -98,6 +113,7 @@ export class Message {
     this.separator = init.separator;
     this.body = init.body;
     this.notes = init.notes;
+    this.submissions = init.submissions ?? noSubmissions;
   }
 
   /** Octets of the whole message. */
@@ -112,7 +128,15 @@ export class Message {
       separator: this.separator,
       body: this.body,
       notes: this.notes,
+      submissions: this.submissions,
     };
+  }
+
+  /** What was made of it, for whoever takes it into custody now: from here on it is his. */
+  takeSubmissions(): readonly Submission[] {
+    const made = this.submissions;
+    if (made.length > 0) this.submissions = noSubmissions;
+    return made;
   }
 
   restore(state: MessageState): void {

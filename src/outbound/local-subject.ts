@@ -3,9 +3,9 @@ import type { Binding } from "../events/binding.ts";
 import type { LocalDeliverySubject } from "../events/subject-transport.ts";
 import { Revocable, remember } from "../events/undo.ts";
 import type { Mailbox } from "../mail/mailbox.ts";
+import { parseFolder } from "../mail/maildir-folder.ts";
 import type { Message } from "../mail/message.ts";
 import { formatNextHop, type NextHop } from "../mail/next-hop.ts";
-import { parseFolder } from "./maildir-folder.ts";
 
 /** Characters of a sink's words that are kept. */
 const wordsLengthMax = 200;

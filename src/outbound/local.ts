@@ -6,6 +6,7 @@ import type { Dispatcher } from "../events/dispatcher.ts";
 import type { Sink } from "../events/sink.ts";
 import { proceed, type Verdict } from "../events/verdict.ts";
 import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
+import { parseFolder } from "../mail/maildir-folder.ts";
 import { Message } from "../mail/message.ts";
 import type { NextHop } from "../mail/next-hop.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
@@ -19,7 +20,6 @@ import type { HttpDelivery } from "./http-delivery.ts";
 import type { LmtpDelivery } from "./lmtp.ts";
 import { LocalSubject } from "./local-subject.ts";
 import { MailboxFull, type MaildirStore } from "./maildir.ts";
-import { parseFolder } from "./maildir-folder.ts";
 
 export type LocalHop = Extract<NextHop, { readonly kind: "maildir" | "drop" | "lmtp" | "http" }>;
 

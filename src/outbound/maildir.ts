@@ -7,6 +7,7 @@ import { link, open, unlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
+import { folderPath } from "../mail/maildir-folder.ts";
 import type { Message } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
 import { crashPoint } from "../platform/crash-point.ts";
@@ -16,7 +17,6 @@ import { copyMark } from "./copy-mark.ts";
 import { FolderRoom } from "./folder-room.ts";
 import { FolderSync } from "./folder-sync.ts";
 import { countMaildir, hasBeenRead, staleMs, sweepMaildir } from "./maildir-files.ts";
-import { folderPath } from "./maildir-folder.ts";
 
 /** Maildirs known to be there and durable; more are looked at again. */
 const knownMax = 10_000;

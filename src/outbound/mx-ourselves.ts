@@ -1,6 +1,6 @@
 /** Whether a server that DNS names is this one: mail that we would send to ourselves goes round in a circle. RFC 5321 §5.1. */
 import { networkInterfaces } from "node:os";
-import { comparableAddress } from "./address-policy.ts";
+import { comparableAddress } from "../platform/address-policy.ts";
 
 /** @param ip "" where it is not known */
 export type IsOurselves = (host: string, ip: string, port: number) => boolean;

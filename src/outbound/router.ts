@@ -225,7 +225,7 @@ class Groups {
 }
 
 /** What sinks see at onRoute. Powers are fields, so that a sink may take them out of its subject. */
-class RouteDecision extends Revocable implements RouteSubject {
+export class RouteDecision extends Revocable implements RouteSubject {
   readonly message: Message;
   readonly attemptId: string;
   readonly domain: string;

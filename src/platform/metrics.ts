@@ -17,6 +17,21 @@ export interface MetricSources {
   readonly waiting: () => { readonly running: number; readonly due: number; readonly held: number };
   /** How TLS with next hops went, by the policy that asked for it. RFC 8460 §4. */
   readonly tls: () => readonly { readonly policyType: string; readonly result: string; readonly count: number }[];
+  /** What became of the runs of each script, all of its versions together; absent: nobody counts. */
+  readonly runs?: () => readonly ScriptRuns[];
+  /** Messages by what the journal did with them; absent: there is none. */
+  readonly journal?: () => Readonly<Record<string, number>>;
+}
+
+/** Sums since the server started. Verdicts and fault codes are closed sets; there is an end to the number of scripts. */
+export interface ScriptRuns {
+  readonly script: string;
+  readonly verdicts: Readonly<Record<string, number>>;
+  readonly faults: Readonly<Record<string, number>>;
+  readonly cpuMs: number;
+  readonly waitMs: number;
+  /** The most of one run. */
+  readonly heapKiBMax: number;
 }
 
 /** Seconds; a run of 25 µs and one at the 60 s limit both find their place. */
@@ -104,6 +119,9 @@ export class Metrics {
         for (const { policyType, result, count } of sources.tls()) this.inc({ policy: policyType, result }, count);
       },
     });
+    if (sources.journal)
+      counter("onarrival_journal_messages_total", "Messages the journal kept, or left out.", "result", sources.journal);
+    if (sources.runs) addScriptRuns(sources.runs, registers);
     gauge("onarrival_scripts", "Scripts by state.", "state", () => ({ ...sources.scripts() }));
     counter("onarrival_sandbox_deaths_total", "Sandbox processes that died or were killed.", "", () => ({
       all: this.sandboxDeaths,
@@ -144,6 +162,45 @@ export class Metrics {
   text(): Promise<string> {
     return this.#registry.metrics();
   }
+}
+
+function addScriptRuns(read: () => readonly ScriptRuns[], registers: Registry[]): void {
+  const counter = (
+    name: string,
+    help: string,
+    label: string,
+    valuesOf: (runs: ScriptRuns) => Readonly<Record<string, number>>,
+  ) => {
+    new Counter({
+      name,
+      help,
+      registers,
+      labelNames: label === "" ? ["script"] : ["script", label],
+      collect() {
+        this.reset();
+        for (const runs of read())
+          for (const [value, amount] of Object.entries(valuesOf(runs)))
+            this.inc(label === "" ? { script: runs.script } : { script: runs.script, [label]: value }, amount);
+      },
+    });
+  };
+  counter("onarrival_script_verdicts_total", "Runs of scripts, by verdict.", "verdict", ({ verdicts }) => verdicts);
+  counter("onarrival_script_faults_total", "Runs of scripts that failed, by code.", "code", ({ faults }) => faults);
+  counter("onarrival_script_cpu_seconds_total", "Time in which scripts computed.", "", ({ cpuMs }) => ({
+    all: cpuMs / 1_000,
+  }));
+  counter("onarrival_script_wait_seconds_total", "Time in which runs of scripts waited.", "", ({ waitMs }) => ({
+    all: waitMs / 1_000,
+  }));
+  new Gauge({
+    name: "onarrival_script_heap_bytes_max",
+    help: "The most memory one run of a script had.",
+    registers,
+    labelNames: ["script"],
+    collect() {
+      for (const { script, heapKiBMax } of read()) this.set({ script }, heapKiBMax * 1_024);
+    },
+  });
 }
 
 function cpuSeconds(): number {

@@ -6,8 +6,9 @@
 import type { ListName } from "../events/binding.ts";
 import type { Dispatcher } from "../events/dispatcher.ts";
 import type { Verdict } from "../events/verdict.ts";
+import { madeByNote } from "../mail/made-by.ts";
 import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
-import { Message } from "../mail/message.ts";
+import { Message, type Submission } from "../mail/message.ts";
 import type { Clock } from "../platform/clock.ts";
 import { crashPoint } from "../platform/crash-point.ts";
 import type { Log } from "../platform/log.ts";
@@ -38,13 +39,14 @@ export function createCategorizer(options: CategorizerOptions): Categorize {
     list: "onArrival/queue" | "onPreCategorize" | "onPostCategorize",
     message: Message,
     attemptId: string,
-  ): Promise<{ readonly message: Message; readonly verdict: Verdict }> {
+  ): Promise<{ readonly message: Message; readonly verdict: Verdict; readonly made: readonly Submission[] }> {
     const seen = copyOf(message);
     if (list !== "onArrival/queue") fixRecipients(seen);
     const verdict = await (list === "onArrival/queue"
       ? events.ask("onArrival", { message: seen }, "queue")
       : events.ask(list, { message: seen, attemptId }));
-    return { message: takeBack(seen, message), verdict };
+    const made = seen.takeSubmissions();
+    return { message: takeBack(seen, message), verdict, made };
   }
 
   const isBound = (list: ListName) => events.bindingsOf(list).length > 0;
@@ -86,30 +88,46 @@ export function createCategorizer(options: CategorizerOptions): Categorize {
   async function askAboutParts(
     parts: readonly Part[],
     attemptId: string,
-  ): Promise<{ readonly parts: readonly Part[]; readonly objections: ReadonlyMap<Part, Objection> }> {
+  ): Promise<{
+    readonly parts: readonly Part[];
+    readonly objections: ReadonlyMap<Part, Objection>;
+    readonly made: readonly Submission[];
+  }> {
     const asked: Part[] = [];
+    const made: Submission[] = [];
     const objections = new Map<Part, Objection>();
     for (const part of parts) {
       if (part.message.envelope.recipients.length === 0) {
         asked.push(part);
         continue;
       }
-      const { message, verdict } = await askWhole("onPostCategorize", part.message, attemptId);
+      const { message, verdict, made: ofPart } = await askWhole("onPostCategorize", part.message, attemptId);
       const next: Part = { ...part, message };
       asked.push(next);
+      // Of what is refused or deferred nothing comes.
+      if (verdict.kind !== "refuse" && verdict.kind !== "drop" && verdict.kind !== "defer") made.push(...ofPart);
       if (verdict.kind !== "proceed") objections.set(next, verdict);
       if (verdict.kind === "defer") break;
     }
-    return { parts: asked, objections };
+    return { parts: asked, objections, made };
   }
 
   return async function categorize(original, attemptId) {
+    const made: Submission[] = [];
+    const categorized = await categorizeWhole(original, attemptId, made);
+    return made.length > 0 && categorized.kind !== "refused" && categorized.kind !== "deferred"
+      ? { ...(categorized.kind === "unchanged" ? asChanged(original) : categorized), submissions: made }
+      : categorized;
+  };
+
+  /** @param made gets what sinks make of the message on the way */
+  async function categorizeWhole(original: Message, attemptId: string, made: Submission[]): Promise<Categorized> {
     let message = original;
     for (const list of ["onArrival/queue", "onPreCategorize"] as const) {
-      // Somebody looked at what was released: who would have asked about its arrival is not asked any more.
-      if (!isBound(list) || (list === "onArrival/queue" && original.notes.released !== undefined)) continue;
+      if (!isBound(list) || (list === "onArrival/queue" && !hasArrival(original))) continue;
       const asked = await askWhole(list, message, attemptId);
       message = asked.message;
+      made.push(...asked.made);
       if (asked.verdict.kind !== "proceed") return verdictFor(message, asked.verdict);
     }
     if (message.envelope.recipients.length === 0)
@@ -129,6 +147,7 @@ export function createCategorizer(options: CategorizerOptions): Categorize {
     let parts = results ? partsOf(message, results, clock.now()) : [{ message, owner: undefined }];
     if (isBound("onPostCategorize")) {
       const asked = await askAboutParts(parts, attemptId);
+      made.push(...asked.made);
       const [only, ...others] = asked.objections.values();
       if (only?.kind === "defer" || others.some(({ kind }) => kind === "defer"))
         return verdictFor(message, [only!, ...others].find(({ kind }) => kind === "defer")!);
@@ -164,7 +183,7 @@ export function createCategorizer(options: CategorizerOptions): Categorize {
     const isAsBefore =
       result.forks.length === 0 && result.failures.length === 0 && isSameState(result.message, original);
     return isAsBefore ? unchanged : { kind: "changed", ...result, expansions };
-  };
+  }
 
   function noteDiscarded(
     { id }: Message,
@@ -173,6 +192,16 @@ export function createCategorizer(options: CategorizerOptions): Categorize {
   ): void {
     log.info("recipient.discarded", { message: id, to: to.map(formatMailbox), reason, by: by ?? null });
   }
+}
+
+/** Whether its arrival is still to be asked about: somebody looked at what was released, and what scripts made never came in. */
+function hasArrival({ notes }: Message): boolean {
+  return notes["released"] === undefined && notes[madeByNote] === undefined;
+}
+
+/** As it was, but with something to commit beside it. */
+function asChanged(message: Message): Categorized {
+  return { kind: "changed", message, forks: [], failures: [] };
 }
 
 /** What a verdict means for all of a message. */

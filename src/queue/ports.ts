@@ -1,5 +1,5 @@
 /** What the queue asks of others beside delivery (attempt.ts): who a message is for, and what its sender is told. */
-import type { Message } from "../mail/message.ts";
+import type { Message, Submission } from "../mail/message.ts";
 import type { Reply } from "../mail/status.ts";
 import type { Outcome, Settlement } from "./attempt.ts";
 import type { Expansion } from "./categorize-results.ts";
@@ -8,7 +8,12 @@ import type { Expansion } from "./categorize-results.ts";
  * What became of a message when its recipients were resolved. Nothing of it is persisted yet; the queue does that in one commit, and asks again, with another
  * attempt id, where it was killed before.
  */
-export type Categorized =
+export type Categorized = CategorizedKind & {
+  /** Messages that sinks made of it, to be taken into custody in the same commit; absent: none. */
+  readonly submissions?: readonly Submission[];
+};
+
+type CategorizedKind =
   /** As it was: nothing has to be written. */
   | { readonly kind: "unchanged" }
   /**

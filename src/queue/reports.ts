@@ -111,7 +111,7 @@ export function createReporter(options: ReporterOptions): CreateReports {
 }
 
 /** A report that is about to be made, as sinks see it. What they say holds when all have been asked. */
-class DsnQuestion extends Revocable implements DsnSubject {
+export class DsnQuestion extends Revocable implements DsnSubject {
   readonly message: Message;
   readonly kind: ReportKind;
   readonly recipients: readonly ReportedRecipient[];

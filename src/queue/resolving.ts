@@ -1,5 +1,5 @@
 /** Whom a message is for, before its first attempt: asks, and persists the answer in one commit. Asked again, under another attempt id, where it was killed before. */
-import { Message } from "../mail/message.ts";
+import { Message, type Submission } from "../mail/message.ts";
 import { crashPoint } from "../platform/crash-point.ts";
 import { describeThrown, Fault } from "../platform/fault.ts";
 import { queuedRecipients, type StoredRecipient } from "../spool/spool.ts";
@@ -45,7 +45,11 @@ export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<
   }
 
   /** The message is nobody's any more: it was dropped, or badmail has it. */
-  async function end(hand: Hand, step: "discarded" | "quarantined", reason: string, by: string | null): Promise<void> {
+  async function end(
+    hand: Hand,
+    step: "discarded" | "quarantined",
+    { reason, by, submissions = [] }: Extract<Categorized, { readonly kind: "discarded" | "quarantined" }>,
+  ): Promise<void> {
     const { unit, message, recipients } = hand;
     const now = clock.now();
     const updates = recipients.map(({ index, attempts }) => ({
@@ -55,10 +59,25 @@ export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<
       nextAttemptAt: now,
       lastOutcome: `${step}: ${reason}`,
     }));
-    if (!(await recorder.persist(message.id, (spool) => spool.record(message.id, updates)))) return;
+    const made = submissions.map((one) => one.message);
+    if (!(await recorder.persist(message.id, (spool) => spool.record(message.id, updates, made)))) return;
     log.info(`message.${step}`, { message: message.id, attemptId: hand.attemptId, reason, by });
     teller.track(message.id, step, { attemptId: hand.attemptId, reason, by });
     if (book.settle(unit, [])) teller.track(message.id, "finished");
+    submitted(message.id, submissions);
+  }
+
+  /** What sinks made of a message is in custody. */
+  function submitted(messageId: string, submissions: readonly Submission[]): void {
+    for (const { message, taken } of submissions) {
+      taken?.();
+      log.info("message.submitted", {
+        message: message.id,
+        of: messageId,
+        recipients: message.envelope.recipients.length,
+      });
+      parts.enqueue(message);
+    }
   }
 
   /** What cannot be kept now may never be: it waits by the schedule, and does not keep its place until then. */
@@ -102,7 +121,7 @@ export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<
 
   async function replace(hand: Hand, changed: Extract<Categorized, { readonly kind: "changed" }>): Promise<void> {
     const { unit, attemptId } = hand;
-    const { message, forks, failures, expansions = [] } = changed;
+    const { message, forks, failures, expansions = [], submissions = [] } = changed;
     const attempts = parts.attempts();
     const now = clock.now();
     const delayTold = unit.pending.some((pending) => pending.delayTold);
@@ -125,7 +144,9 @@ export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<
     const updates = settlements.map(({ update }) => update);
     if (reports.length > 0) crashPoint("queue.reports.before-commit");
     crashPoint("queue.categorized.before-commit");
-    const replacement = { message, forks, updates, reports, nextAttemptAt: now };
+    // Neither is resolved yet: to the spool a submission is what a report is.
+    const made = submissions.map((one) => one.message);
+    const replacement = { message, forks, updates, reports: [...reports, ...made], nextAttemptAt: now };
     try {
       await parts.spool.replace(replacement);
     } catch (error) {
@@ -152,6 +173,7 @@ export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<
     if (rest.length > 0) cache.offer(message);
     if (book.settle(unit, rest)) teller.track(message.id, "finished");
     attempts.sendReports(message, reports);
+    submitted(message.id, submissions);
   }
 
   return async (hand) => {
@@ -174,7 +196,7 @@ export function createResolving(parts: ResolvingParts): (hand: Hand) => Promise<
         return await object(hand, answer);
       case "discarded":
       case "quarantined":
-        return await end(hand, answer.kind, answer.reason, answer.by);
+        return await end(hand, answer.kind, answer);
     }
   };
 }

@@ -1,9 +1,9 @@
 /**
- * Which addresses DNS may lead mail to. Whoever owns a domain writes its records, so without this anybody could make the server talk to machines of
+ * Which addresses DNS may lead us to. Whoever owns a domain writes its records, so without this anybody could make the server talk to machines of
  * its own network, or to itself. Pure.
  */
 import { BlockList, isIP } from "node:net";
-import { ipv6Groups } from "../platform/dns-address.ts";
+import { ipv6Groups } from "./dns-address.ts";
 
 /** Networks that are not the public Internet's, by what they are. The registries of IANA: RFC 6890, and what came later. */
 const networks: readonly (readonly [kind: string, ...blocks: readonly string[]])[] = [
