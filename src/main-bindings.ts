@@ -303,10 +303,8 @@ function readReset(reset: unknown): readonly BindingField[] {
 function checkChangeable({ id, source }: Binding, fields: BindingFields): void {
   if (source === "server")
     throw new Fault("binding.conflict", `Cannot change ${id}: it is the server's own handling, which stays as it is`);
-  if (source !== "script") return;
-  for (const field of ["timeoutMs", "properties"] as const)
-    if (fields[field] !== undefined)
-      throw new Fault("binding.invalid", `${id}: ${field}: a script has none; expected a native sink`);
+  if (source === "script" && fields.timeoutMs !== undefined)
+    throw new Fault("binding.invalid", `${id}: timeoutMs: a script has none; expected a native sink`);
 }
 
 function whyItStays({ id, source }: Binding): string {

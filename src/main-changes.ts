@@ -52,6 +52,14 @@ export function deliveryChanges({ delivery: before }: Config, { delivery: after 
     : [`delivery: other values of ${changed.length} option${changed.length > 1 ? "s" : ""}`];
 }
 
+/** What is different about what scripts may be granted. */
+export function grantChanges({ scripts: before }: Config, { scripts: after }: Config): string[] {
+  return JSON.stringify(before.grants) === JSON.stringify(after.grants) ? [] : ["scripts.grants: other values"];
+}
+
+/** The options of scripts that a reload takes up. */
+const liveScripts = ["grants", "packages", "versionsMax", "types", "tests"] as const;
+
 /** The options, section by section, whose new values are not in force before a restart. */
 export function needsRestart(running: Config, next: Config): string[] {
   const withoutLive = ({
@@ -61,17 +69,21 @@ export function needsRestart(running: Config, next: Config): string[] {
     auth: { senderMustMatch: _match, rate: _rate, ...auth },
     drop: { retentionMs: _retention, sizeOctetsMax: _size, ...drop },
     delivery: { smarthost: _smarthost, ...delivery },
+    scripts,
     ...rest
   }: Config) => ({
     ...rest,
     auth,
     drop,
-    delivery: Object.fromEntries(
-      Object.entries(delivery).filter(([option]) => !liveDelivery.some((one) => one === option)),
-    ),
+    delivery: without(delivery, liveDelivery),
+    scripts: without(scripts, liveScripts),
   });
   const [before, after] = [withoutLive(running), withoutLive(next)];
   return (Object.keys(after) as (keyof typeof after)[])
     .filter((section) => JSON.stringify(before[section]) !== JSON.stringify(after[section]))
     .map((section) => `${section}: changed, needs a restart`);
+}
+
+function without(section: object, options: readonly string[]): object {
+  return Object.fromEntries(Object.entries(section).filter(([option]) => !options.includes(option)));
 }

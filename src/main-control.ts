@@ -5,6 +5,8 @@ import { type BindingControl, createBindingApi } from "./admin/binding-control.t
 import { createLiveApi, type LiveView } from "./admin/control-live.ts";
 import { createQueueApi } from "./admin/queue-control.ts";
 import { createRouteApi } from "./admin/route-control.ts";
+import { createScriptWatchApi, type ScriptWatch } from "./admin/script-watch-control.ts";
+import { createScriptsApi, type ScriptsControl } from "./admin/scripts-control.ts";
 import { createSubmitApi } from "./admin/submit-control.ts";
 import type { Dispatcher } from "./events/dispatcher.ts";
 import { parseMailbox } from "./mail/mailbox.ts";
@@ -20,6 +22,8 @@ import type { Spool } from "./spool/spool.ts";
 
 export interface ControlParts extends LiveView {
   readonly bindings: BindingControl;
+  readonly scripts: ScriptsControl;
+  readonly watch: ScriptWatch;
   readonly queue: Queue;
   readonly spool: Spool;
   readonly transport: Transport;
@@ -31,11 +35,27 @@ export interface ControlParts extends LiveView {
 }
 
 export function createControlRoutes(parts: ControlParts): readonly Hono[] {
-  const { bindings, tracer, explain, queue, spool, transport, own, entrances, events, lifetimeMs, clock } = parts;
+  const {
+    bindings,
+    scripts,
+    watch,
+    tracer,
+    explain,
+    queue,
+    spool,
+    transport,
+    own,
+    entrances,
+    events,
+    lifetimeMs,
+    clock,
+  } = parts;
   const { router, book } = own;
   const { targetsOf, delivery, askAnew } = transport;
   return [
     createBindingApi(bindings),
+    createScriptsApi(scripts),
+    createScriptWatchApi(watch),
     createLiveApi({ tracer, explain }),
     createQueueApi(createQueueControl({ queue, spool, laneOf: delivery.laneOf, lifetimeMs, askAnew, clock })),
     createBadMailApi(entrances.desk),

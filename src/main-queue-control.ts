@@ -1,6 +1,7 @@
 /** The queue as the control socket shows and changes it: the queue's own items as plain data, times as RFC 3339. */
 import type { DestinationView as DestinationJson, QueueControl, QueueItemView } from "./admin/queue-control.ts";
 import { formatMailbox } from "./mail/mailbox.ts";
+import { scriptRecords } from "./mail/script-record.ts";
 import type { Clock } from "./platform/clock.ts";
 import type { DestinationView, QueueItem } from "./queue/listing.ts";
 import type { Queue } from "./queue/queue.ts";
@@ -55,7 +56,8 @@ export function createQueueControl({
     },
     async show(id) {
       const item = await queue.show(id);
-      return item && viewOf(item);
+      const message = item && (await spool.load(id));
+      return item && { ...viewOf(item), ...(message && { scripts: scriptRecords(message) }) };
     },
     async content(id, part) {
       const message = await spool.load(id);

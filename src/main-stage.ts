@@ -3,6 +3,7 @@
  * Nothing is written, and no port is opened.
  */
 
+import { join } from "node:path";
 import { stopCompiler } from "../sandbox/compile.ts";
 import { Sandbox } from "../sandbox/host.ts";
 import { defaultLimits, type ScriptLimits } from "../sandbox/protocol.ts";
@@ -13,13 +14,19 @@ import { freshHealth } from "./events/health.ts";
 import { proceed } from "./events/verdict.ts";
 import { createBindingControl } from "./main-bindings.ts";
 import { readListeners, siteFolder } from "./main-files.ts";
+import { createMaker } from "./main-maker.ts";
 import { OwnHandling } from "./main-own.ts";
 import type { Stage } from "./main-rehearsal.ts";
+
 import { systemClock } from "./platform/clock.ts";
 import { silentLog } from "./platform/log.ts";
 import { createResolver } from "./platform/resolver.ts";
+import { Approvals } from "./scripting/approvals.ts";
+import { createGrantsGate } from "./scripting/gates.ts";
+import { capSubmit } from "./scripting/grants.ts";
 import { ScriptRegistry } from "./scripting/registry.ts";
 import { createScriptRunner } from "./scripting/runner.ts";
+import { VersionStore } from "./scripting/versions.ts";
 import { SinkLoader } from "./sinks/load-sinks.ts";
 
 export interface OpenStage {
@@ -44,14 +51,25 @@ export async function openStage(loaded: LoadedConfig): Promise<OpenStage> {
   try {
     const site = await bindSite(loaded, sandbox, limits);
     const lists = orderBindings(site.bindings);
+    const postmasterDomain = config.domains.local[0] ?? config.hostname;
     return {
       stage: {
         live: false,
         bindingsOf: (list) => lists[list] ?? [],
         healthOf: () => freshHealth,
-        scripts: createScriptRunner({ sandbox, limits, log: silentLog }),
+        scripts: createScriptRunner({
+          sandbox,
+          limits,
+          maker: createMaker({
+            config,
+            isLocal: (domain) => site.own.localDomains.has(domain),
+            postmasterDomain: () => postmasterDomain,
+            clock: systemClock,
+          }),
+          log: silentLog,
+        }),
         listeners,
-        postmasterDomain: config.domains.local[0] ?? config.hostname,
+        postmasterDomain,
         own: site.own,
         clock: systemClock,
       },
@@ -101,10 +119,19 @@ export async function bindSite(loaded: LoadedConfig, sandbox: Sandbox, limits: S
     log: silentLog,
     folder: configFolder,
   });
+  const { grants } = config.scripts;
+  const isLocal = (domain: string) => own.localDomains.has(domain);
+  const kept = join(config.data, "scripts");
+  const approvals = await Approvals.read(kept);
   const registry = new ScriptRegistry({
     folder: config.scripts.folder,
     sandbox,
+    versions: new VersionStore({ folder: kept, versionsMax: () => config.scripts.versionsMax, log: silentLog }),
+    readOnly: true,
     limits,
+    packages: () => config.scripts.packages,
+    gates: () => [createGrantsGate({ limits: () => grants, approvals, isLocal })],
+    grantsOf: (asked) => capSubmit(asked, grants, isLocal),
     clock,
     log: silentLog,
     bind: (present, released) => {

@@ -7,7 +7,6 @@ import type { NextHop } from "./mail/next-hop.ts";
 import { readFirstLine, readSmarthost } from "./main-files.ts";
 import type { OwnHandling } from "./main-own.ts";
 import type { RouteTarget } from "./main-route.ts";
-import { objectionTo } from "./outbound/address-policy.ts";
 import { createDelivery, type Delivery } from "./outbound/deliver.ts";
 import { DropFolder } from "./outbound/drop.ts";
 import { HopResolver } from "./outbound/hop-targets.ts";
@@ -20,6 +19,7 @@ import { type Smarthost, type TlsOverride, tlsPolicyOf } from "./outbound/next-h
 import { createRemote, type RemoteSettings } from "./outbound/remote.ts";
 import type { TlsReport } from "./outbound/tls-report.ts";
 import { openTlsRequirements, type TlsRequirements } from "./outbound/tls-requirement.ts";
+import { objectionTo } from "./platform/address-policy.ts";
 import type { Clock } from "./platform/clock.ts";
 import { describeThrown } from "./platform/fault.ts";
 import type { Log } from "./platform/log.ts";

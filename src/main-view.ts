@@ -1,4 +1,5 @@
 /** What the running server shows of itself, put together from its parts: the admin port's and the control socket's window into it. */
+import type { Grants } from "../sandbox/protocol.ts";
 import type { BindingView, ListenerView, ScriptState, ScriptView, ServerView } from "./admin/server-view.ts";
 import type { Config } from "./config/schema.ts";
 import { type Binding, priorityDefault } from "./events/binding.ts";
@@ -6,6 +7,7 @@ import type { Dispatcher } from "./events/dispatcher.ts";
 import type { EventName } from "./events/event.ts";
 import { eventNames, isEventName } from "./events/event-table.ts";
 import type { Metrics } from "./platform/metrics.ts";
+import { describeGrants } from "./scripting/grants.ts";
 import type { ScriptRegistry } from "./scripting/registry.ts";
 import type { Spool } from "./spool/spool.ts";
 import { version } from "./version.ts";
@@ -21,6 +23,8 @@ export interface ViewParts {
   readonly listeners: readonly ListenerView[];
   readonly draining: () => boolean;
   readonly sessions: () => number;
+  /** What is left of a script's grants under the configuration as it is now. */
+  readonly granted: (grants: Grants) => Grants;
   /** Of changes whose binding is not there now. */
   readonly missing?: () => readonly BindingView[];
 }
@@ -28,8 +32,9 @@ export interface ViewParts {
 export function createServerView(
   parts: ViewParts,
 ): ServerView & { scriptCounts(): { live: number; broken: number; suspended: number } } {
-  const { dispatcher, registry, spool, short, metrics, facts, listeners, draining, sessions } = parts;
-  const scripts = () => registry.states().map((state) => scriptView(state, dispatcher));
+  const { dispatcher, registry, spool, short, metrics, facts, listeners, draining, sessions, granted } = parts;
+  const scripts = () =>
+    registry.states().map((state) => scriptView({ ...state, grants: granted(state.grants) }, dispatcher));
   return {
     scripts,
     bindings() {
@@ -69,10 +74,12 @@ export function createServerView(
       return await metrics.text();
     },
     scriptCounts() {
-      const states = scripts().map(({ state }) => state);
-      const count = (...wanted: ScriptState[]) => states.filter((state) => wanted.includes(state)).length;
+      const present = scripts();
+      const count = (...wanted: ScriptState[]) => present.filter(({ state }) => wanted.includes(state)).length;
       return {
-        live: count("live", "broken-edit"),
+        live:
+          count("live", "broken-edit", "pinned") +
+          present.filter(({ state, version }) => state === "pending" && version !== null).length,
         broken: count("broken", "broken-edit"),
         suspended: count("suspended"),
       };
@@ -87,7 +94,7 @@ function boundTo(event: EventName, dispatcher: Dispatcher): readonly Binding[] {
 }
 
 function scriptView(
-  { name, live, broken }: ReturnType<ScriptRegistry["states"]>[number],
+  { name, live, broken, pending, pinned, grants, warnings }: ReturnType<ScriptRegistry["states"]>[number],
   dispatcher: Dispatcher,
 ): ScriptView {
   const events = live?.exports.handlers ?? [];
@@ -96,15 +103,10 @@ function scriptView(
   // As it is asked: an admin may have set something else than its exports say.
   const bound = eventNames.flatMap((event) => boundTo(event, dispatcher)).find((binding) => binding.id === id);
   const enabled = bound?.enabled ?? live?.exports.enabled ?? true;
-  const state: ScriptState = !live
-    ? "broken"
-    : broken
-      ? "broken-edit"
-      : !enabled
-        ? "disabled"
-        : health.breaker === "closed"
-          ? "live"
-          : "suspended";
+  const running = !enabled ? "disabled" : health.breaker !== "closed" ? "suspended" : pinned ? "pinned" : "live";
+  const state: ScriptState = pending ? "pending" : !live ? "broken" : broken ? "broken-edit" : running;
+  const edit =
+    broken ?? (pending && { code: "grant.pending", message: pending.message, at: null, since: pending.since });
   const { lastFault } = health;
   return {
     name,
@@ -116,15 +118,24 @@ function scriptView(
     onFault: bound?.onFault ?? "defer",
     runs: health.firings,
     faults: health.faults,
-    lastFault: broken
-      ? { code: broken.code, message: broken.message, at: broken.at, time: new Date(broken.since).toISOString() }
+    lastFault: edit
+      ? { code: edit.code, message: edit.message, at: edit.at, time: timeOf(edit.since) }
       : lastFault && {
           code: lastFault.code,
           message: lastFault.message,
           at: typeof lastFault.facts["at"] === "string" ? lastFault.facts["at"] : null,
-          time: new Date(health.lastFaultAt).toISOString(),
+          time: timeOf(health.lastFaultAt),
         },
+    since: live && timeOf(live.since),
+    pinned: pinned && { version: pinned.version, time: timeOf(pinned.at), author: pinned.author },
+    pending: pending && { version: pending.version, time: timeOf(pending.since), added: pending.added },
+    grants: describeGrants(grants),
+    warnings,
   };
+}
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 function bindingView(binding: Binding, dispatcher: Dispatcher): BindingView {

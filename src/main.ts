@@ -3,16 +3,12 @@
  * lean on each other, the listeners last; where one cannot start, those before it are stopped again and nothing is left half-started.
  */
 import { join } from "node:path";
-import { stopCompiler } from "../sandbox/compile.ts";
-import { Sandbox } from "../sandbox/host.ts";
-import { defaultLimits, type SandboxNotice, type ScriptLimits } from "../sandbox/protocol.ts";
 import { serveControl } from "./admin/control.ts";
 import type { ExplainRequest } from "./admin/explain-view.ts";
 import { serveAdmin } from "./admin/http.ts";
 import { controlSocketName, type ListenerView } from "./admin/server-view.ts";
 import { BindingFile } from "./config/binding-file.ts";
 import type { LoadedConfig } from "./config/load.ts";
-import type { Binding } from "./events/binding.ts";
 import { Dispatcher } from "./events/dispatcher.ts";
 import { type Observation, traceOf } from "./events/observation.ts";
 import { eventOfId } from "./events/override.ts";
@@ -23,26 +19,24 @@ import type { ArrivalResult } from "./inbound/reception.ts";
 import { createVerifier } from "./inbound/verify.ts";
 import type { Message } from "./mail/message.ts";
 import { createBindingControl } from "./main-bindings.ts";
-import { deliveryChanges, needsRestart, sinkChanges, smarthostChanges } from "./main-changes.ts";
+import { deliveryChanges, grantChanges, needsRestart, sinkChanges, smarthostChanges } from "./main-changes.ts";
 import { createControlRoutes } from "./main-control.ts";
 import { createEntrances } from "./main-entrances.ts";
 import { explainMail } from "./main-explain.ts";
 import { prepareFolders, readListeners, siteFolder } from "./main-files.ts";
 import { startListeners } from "./main-listeners.ts";
 import { OwnHandling } from "./main-own.ts";
+import { openScripts } from "./main-scripts.ts";
 import { createTransport, queueSettingsOf } from "./main-transport.ts";
 import { createServerView } from "./main-view.ts";
 import { type Clock, systemClock } from "./platform/clock.ts";
 import { armedCrashPoint } from "./platform/crash-point.ts";
 import { describeThrown } from "./platform/fault.ts";
-import { createLog, type Log, type LogListener, silentLog, withListener } from "./platform/log.ts";
+import { createLog, type Log, type LogListener, withListener } from "./platform/log.ts";
 import { LoopLag } from "./platform/loop-lag.ts";
 import { Metrics } from "./platform/metrics.ts";
 import { createResolver } from "./platform/resolver.ts";
 import { Queue } from "./queue/queue.ts";
-import { LastGood } from "./scripting/last-good.ts";
-import { ScriptRegistry } from "./scripting/registry.ts";
-import { createScriptRunner } from "./scripting/runner.ts";
 import { SinkLoader } from "./sinks/load-sinks.ts";
 import { BadMail } from "./spool/badmail.ts";
 import { createMemorySpool } from "./spool/memory.ts";
@@ -122,18 +116,24 @@ async function start(
     },
     scripts: () => view.scriptCounts(),
     tls: () => transport.tlsReport().totals,
+    runs: () => scripts.figures.sums(),
   });
-  const limits: ScriptLimits = { ...defaultLimits, ...config.scripts.limits };
-  const sandbox = await Sandbox.start({
-    processes: config.scripts.processes,
-    limits,
-    rssMiBMax: config.scripts.rssMiBMax,
-    onNotice: (notice) => reportNotice(notice, log, metrics),
+  const resolver = createResolver({ clock, ...config.dns });
+  stops.push(() => resolver.close());
+  const scripts = await openScripts({
+    config,
+    isLocal: (domain) => own.localDomains.has(domain),
+    postmasterDomain: () => postmasterDomain(),
+    async take(messages) {
+      await spool.accept(messages, clock.now());
+      for (const message of messages) queue.enqueue(message);
+    },
+    resolver,
+    metrics,
+    clock,
+    log,
   });
-  stops.push(
-    () => stopCompiler(),
-    () => sandbox.close(),
-  );
+  stops.push(() => scripts.close());
 
   const tracer = new Tracer();
   const traceDecision = (observation: Observation) => tracer.publish(traceOf(observation, clock.now()));
@@ -144,12 +144,7 @@ async function start(
     get observe() {
       return tracer.active ? traceDecision : undefined;
     },
-    scripts: createScriptRunner({
-      sandbox,
-      limits,
-      log,
-      onRun: ({ script, fault, wallMs }) => metrics.countRun(script, fault === null ? "ok" : "fault", wallMs / 1_000),
-    }),
+    scripts: scripts.runner,
   });
 
   tellLog = (level, event, fields) => {
@@ -158,8 +153,6 @@ async function start(
     dispatcher.tell("onLog", { level, event, fields, at: clock.now() });
   };
 
-  const resolver = createResolver({ clock, ...config.dns });
-  stops.push(() => resolver.close());
   const own = await OwnHandling.open({ config, events: dispatcher, clock, log });
   stops.push(() => own.close());
   // A reload may change them.
@@ -167,12 +160,11 @@ async function start(
   const configFolder = siteFolder(loaded);
   const loader = new SinkLoader({ clock, log, resolver, folder: join(config.data, "sinks"), configFolder });
   stops.push(() => loader.close());
-  let scriptBindings: readonly Binding[] = [];
   const bindings = createBindingControl({
     file: new BindingFile(config.data),
     loader,
     own: own.bindings,
-    scripts: () => scriptBindings,
+    scripts: scripts.bindings,
     dispatcher,
     clock,
     log,
@@ -180,20 +172,8 @@ async function start(
   });
   await bindings.start(config.sinks);
 
-  const registry = new ScriptRegistry({
-    folder: config.scripts.folder,
-    sandbox,
-    lastGood: new LastGood(join(config.data, "scripts")),
-    limits,
-    clock,
-    log,
-    bind: (present, released) => {
-      scriptBindings = present;
-      bindings.rebind(released);
-    },
-  });
-  stops.push(() => registry.stop());
-  await registry.start();
+  stops.push(() => scripts.registry.stop());
+  await scripts.start((released) => bindings.rebind(released));
 
   const listeners: Listener[] = [];
   const listenerViews: ListenerView[] = [];
@@ -226,6 +206,8 @@ async function start(
       dispatcher.tell(name, subject);
     },
   });
+  // Behind the queue's end: scripts are told of its last outcomes.
+  stops.push(() => Promise.race([dispatcher.whenTold(), new Promise<void>((done) => clock.after(drainMs, done))]));
   stops.push(() => queue.stop(drainMs));
 
   const count = (result: ArrivalResult, sizeOctets: number) => {
@@ -260,7 +242,8 @@ async function start(
   const view = createServerView({
     dispatcher,
     missing: () => bindings.missing(),
-    registry,
+    registry: scripts.registry,
+    granted: scripts.granted,
     spool,
     short: () => disk.short(),
     metrics,
@@ -275,7 +258,7 @@ async function start(
         live: true,
         bindingsOf: (list) => dispatcher.bindingsOf(list),
         healthOf: (id) => dispatcher.healthOf(id),
-        scripts: createScriptRunner({ sandbox, limits, log: silentLog }),
+        scripts: scripts.rehearsals,
         listeners: read.options,
         postmasterDomain: postmasterDomain(),
         own,
@@ -288,6 +271,8 @@ async function start(
     path: join(config.data, controlSocketName),
     routes: createControlRoutes({
       bindings,
+      scripts: scripts.control(view),
+      watch: scripts.watch,
       tracer,
       explain,
       queue,
@@ -356,6 +341,7 @@ async function start(
           ...smarthostChanges(present, next),
           ...deliveryChanges(present, next),
           ...sinkChanges(present, next),
+          ...grantChanges(present, next),
           ...needsRestart(config, next),
         );
         await read.reload();
@@ -363,19 +349,10 @@ async function start(
         queue.reshape(queueSettingsOf(next).shapes ?? []);
         present = next;
       }
-      await registry.reload();
+      await scripts.reload(present);
       changes.push("scripts: read again");
       for (const change of changes) log.info("server.reloaded", { change });
       return changes;
     },
   };
-}
-
-function reportNotice(notice: SandboxNotice, log: Log, metrics: Metrics): void {
-  const { kind, ...facts } = notice;
-  if (kind === "started") log.info("sandbox.started", { ...facts });
-  else {
-    metrics.sandboxDeaths++;
-    log.warn(`sandbox.${kind}`, { ...facts });
-  }
 }

@@ -35,6 +35,8 @@ export interface QueueItemView {
   /** Whether an attempt is under way for some of the recipients. */
   readonly running: boolean;
   readonly recipients: readonly QueueRecipientView[];
+  /** Versions of scripts that had a part in it; only where one message is shown. */
+  readonly scripts?: readonly { readonly script: string; readonly version: string; readonly event: string }[];
 }
 
 export interface QueuePage {

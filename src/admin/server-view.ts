@@ -17,9 +17,10 @@ interface ScriptFaultView {
 
 /**
  * `live`: the saved version runs. `broken-edit`: the saved version cannot run, the last good one does. `broken`: no version can run.
- * `suspended`: it failed too often and waits. `disabled`: kept, not run.
+ * `pending`: the saved version waits for somebody to approve what it asks for; the one before runs, where there is one.
+ * `pinned`: an earlier version runs in the place of the saved one. `suspended`: it failed too often and waits. `disabled`: kept, not run.
  */
-export type ScriptState = "live" | "broken-edit" | "broken" | "suspended" | "disabled";
+export type ScriptState = "live" | "broken-edit" | "broken" | "pending" | "pinned" | "suspended" | "disabled";
 
 export interface ScriptView {
   /** `scripts/tag-external.ts` */
@@ -36,6 +37,16 @@ export interface ScriptView {
   readonly faults: number;
   /** Why the saved version cannot run, or else how its last failed run failed. */
   readonly lastFault: ScriptFaultView | null;
+  /** Since when this version runs, RFC 3339; null where none does. */
+  readonly since: string | null;
+  /** An earlier version that was put in the place of the saved one. */
+  readonly pinned: { readonly version: string; readonly time: string; readonly author: string | null } | null;
+  /** The saved version, where it waits for approval, and what has to be approved, in words. */
+  readonly pending: { readonly version: string; readonly time: string; readonly added: readonly string[] } | null;
+  /** What the version that runs is granted, in words. */
+  readonly grants: readonly string[];
+  /** About the version that runs, a sentence each. */
+  readonly warnings: readonly string[];
 }
 
 export interface BindingFaultView {

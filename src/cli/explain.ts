@@ -2,6 +2,7 @@
 import { buffer } from "node:stream/consumers";
 import type { ExplainReport, ExplainRequest } from "../admin/explain-view.ts";
 import type { LoadedConfig } from "../config/load.ts";
+import { guessRecipients, guessReversePath } from "../mail/envelope-guess.ts";
 import { splitMessage } from "../mail/header.ts";
 import { formatMailbox } from "../mail/mailbox.ts";
 import { formatReversePath } from "../mail/path.ts";
@@ -9,7 +10,6 @@ import { explainMail } from "../main-explain.ts";
 import { openStage } from "../main-stage.ts";
 import { Fault } from "../platform/fault.ts";
 import { askServer } from "./control-client.ts";
-import { guessRecipients, guessReversePath } from "./envelope-guess.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { formatExplanation } from "./explain-report.ts";
 import { UsageError } from "./failure.ts";

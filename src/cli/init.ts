@@ -1,16 +1,36 @@
-/** `onarrival init`: makes a working site. Overwrites nothing: where any of its files is there already, nothing is written at all. */
+/** `onarrival init`: makes a working site, and copies examples into one. Overwrites nothing: where any of its files is there already, nothing is written at all. */
 import { existsSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { delimiter, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { configJsonSchema } from "../config/reference.ts";
 import { describeThrown } from "../platform/fault.ts";
+import { declarationFolder, editorProject, readDeclarations } from "../scripting/declarations.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { UsageError } from "./failure.ts";
+import { copyExamples, findExamples } from "./init-example.ts";
 import type { CommandContext } from "./terminal.ts";
 
-export async function init(folder: string, { terminal, cwd, env }: CommandContext): Promise<ExitStatus> {
-  const root = resolve(cwd, folder);
+export interface InitFlags {
+  /** Scripts that come along, by name. */
+  readonly example?: readonly string[];
+}
+
+/** Where a site is there already and examples are named, those alone are copied. @throws {UsageError} */
+export async function init(
+  folder: string,
+  context: CommandContext,
+  { example: names = [] }: InitFlags = {},
+): Promise<ExitStatus> {
+  const root = resolve(context.cwd, folder);
+  const examples = await findExamples(names);
+  const hasSite = existsSync(join(root, "onarrival.toml"));
+  if (!hasSite || examples.length === 0) await makeSite(root, context);
+  if (examples.length > 0) await copyExamples(examples, root, context);
+  return exitStatus.done;
+}
+
+async function makeSite(root: string, { terminal, cwd, env }: CommandContext): Promise<void> {
   const files = await siteFiles();
   const present = Object.keys(files).filter((path) => existsSync(join(root, path)));
   if (present.length > 0) {
@@ -29,11 +49,14 @@ export async function init(folder: string, { terminal, cwd, env }: CommandContex
     await writeFile(join(root, path), text, { flag: "wx" });
   }
   const { out, err } = terminal;
-  const width = Math.max(...Object.keys(files).map((path) => path.length));
+  const told = Object.entries(files).filter(([, { what }]) => what !== null);
+  const width = Math.max(...told.map(([path]) => path.length));
   const below = relative(cwd, root);
   const near = below.startsWith("..") ? root : below;
-  for (const [path, { what }] of Object.entries(files))
-    out.write(`${join(near, path).padEnd(width + (near === "" ? 0 : near.length + 1))}  ${err.paint("dim", what)}\n`);
+  for (const [path, { what }] of told)
+    out.write(
+      `${join(near, path).padEnd(width + (near === "" ? 0 : near.length + 1))}  ${err.paint("dim", what ?? "")}\n`,
+    );
   const command = commandIn(env);
   const next = [
     ...(near === "" ? [] : [`cd ${shellWord(near)}`]),
@@ -41,7 +64,6 @@ export async function init(folder: string, { terminal, cwd, env }: CommandContex
     `${command} serve`,
   ];
   err.write(`\nNext:\n${next.map((line) => `  ${err.paint("cyan", line)}\n`).join("")}`);
-  return exitStatus.done;
 }
 
 /**
@@ -61,15 +83,24 @@ function shellWord(path: string): string {
   return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
-async function siteFiles(): Promise<Record<string, { readonly text: string; readonly what: string }>> {
-  const api = await readFile(new URL("../../sandbox/api.ts", import.meta.url), "utf8");
+interface SiteFile {
+  readonly text: string;
+  /** null: it is one of several that another line stands for. */
+  readonly what: string | null;
+}
+
+async function siteFiles(): Promise<Record<string, SiteFile>> {
+  const declarations = [...(await readDeclarations())].map(([name, text]) => {
+    const what = name === "api.d.ts" ? "for the editor: the script API, which is the manual" : null;
+    return [`${declarationFolder}/${name}`, { text, what }] as const;
+  });
   return {
     "onarrival.toml": { text: configText, what: "the configuration" },
     "scripts/tag-external.ts": { text: tagExternal, what: "a script: marks mail from outside" },
     "scripts/block-programs.ts": { text: blockPrograms, what: "a script: refuses programs" },
     "samples/hello.eml": { text: sampleMail, what: "a message to test with" },
-    "tsconfig.json": { text: tsconfig, what: "for the editor: knows the script API" },
-    ".onarrival/api.ts": { text: api, what: "the script API: the manual, as types" },
+    "tsconfig.json": { text: editorProject("scripts"), what: "for the editor: where scripts and their API are" },
+    ...Object.fromEntries(declarations),
     ".onarrival/onarrival.schema.json": {
       text: `${JSON.stringify(configJsonSchema(), null, 2)}\n`,
       what: "for the editor: knows the configuration",
@@ -130,25 +161,6 @@ export const onArrival: ArrivalHandler = (mail) => {
   if (program) mail.refuse("Programs are not accepted here");
 };
 `;
-
-const tsconfig = `${JSON.stringify(
-  {
-    compilerOptions: {
-      target: "esnext",
-      lib: ["esnext"],
-      module: "preserve",
-      noEmit: true,
-      strict: true,
-      types: [],
-      skipLibCheck: true,
-      allowImportingTsExtensions: true,
-      paths: { onarrival: ["./.onarrival/api.ts"] },
-    },
-    include: ["scripts", ".onarrival/api.ts"],
-  },
-  null,
-  2,
-)}\n`;
 
 const sampleMail = [
   "From: Ada Sender <ada@example.com>",

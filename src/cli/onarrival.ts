@@ -10,6 +10,8 @@ import { addDkimVerbs } from "./dkim-verbs.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
 import { reportFailure } from "./failure.ts";
 import { addQueueVerbs } from "./queue-verbs.ts";
+import { addScriptVerbs } from "./scripts-verbs.ts";
+import { addScriptWatchVerbs } from "./scripts-watch-verbs.ts";
 import { type ColorMode, type CommandContext, createTerminal } from "./terminal.ts";
 import { addUserVerbs } from "./user-verbs.ts";
 
@@ -105,7 +107,24 @@ export function createProgram(context: CommandContext, done: Done): Command {
 
   addVerb(program, "init [dir]", "make a working site in a folder; overwrites nothing", [
     ["onarrival init mysite", "a configuration, two scripts, a message to test with"],
-  ]).action(async (folder: string | undefined) => done(await (await import("./init.ts")).init(folder ?? ".", context)));
+    ["onarrival init --example greylist", "a script of docs/cookbook.md with its tests, into the site of this folder"],
+  ])
+    .option(
+      "--example <name>",
+      "copy a script that comes along; repeatable; a site that is there stays as it is",
+      collect,
+    )
+    .action(async (folder: string | undefined, flags) =>
+      done(await (await import("./init.ts")).init(folder ?? ".", context, flags)),
+    );
+
+  addVerb(program, "types [dir]", "refresh what an editor knows of the script API, and say what changed", [
+    ["onarrival types", "after an upgrade, in the site's folder"],
+  ])
+    .option("--json", "one JSON object a line")
+    .action(async (folder: string | undefined, flags) =>
+      done(await (await import("./declarations.ts")).refreshDeclarations(folder ?? ".", flags, context)),
+    );
 
   const config = program.command("config").description("the configuration");
   settings(addVerb(config, "check", "every error at once, with line and column"))
@@ -135,6 +154,7 @@ export function createProgram(context: CommandContext, done: Done): Command {
       ],
       ["onarrival test scripts/x.ts x.eml --watch", "again with every save"],
       ["onarrival test --pipeline mail.eml", "all sinks and scripts of the configuration, in their order"],
+      ["onarrival test scripts/tag-external.ts --all", "the tests beside it; without a script, all there are"],
     ]),
   )
     .usage("SCRIPT MAIL... [options]")
@@ -145,14 +165,33 @@ export function createProgram(context: CommandContext, done: Done): Command {
     .option("--helo <name>", "what the client calls itself")
     .option("--user <name>", "the user who logged in")
     .option("--listener <name>", "the listener it comes in by")
-    .option("--event <name>", "the event (default: onArrival)")
+    .option("--event <name>", "the event (default: onArrival, or what the script handles)")
     .option("--json", "one JSON object a line for each message")
     .option("--watch", "test again whenever the script or a message is saved")
     .option("--expect <file>", "compare with this expectation")
     .option("--update", "write the expectation instead of comparing")
     .option("--output <dir>", "write each message there as it would be spooled")
     .option("--pipeline", "ask the whole onArrival list instead of one script; all arguments are messages")
-    .action(async (args: string[], flags) => done(await (await import("./test.ts")).test(args, flags, context)));
+    .option("--all", "the tests beside the scripts that are named, or beside all; docs/testing.md")
+    .option("--answers <file>", "what the script hears from HTTP, DNS, its store and secrets")
+    .option("--record <dir>", "write a record of each run there, for onarrival replay")
+    .action(async (args: string[], flags) =>
+      done(
+        flags.all
+          ? await (await import("./test-all.ts")).testAll(args, flags, context)
+          : await (await import("./test.ts")).test(args, flags, context),
+      ),
+    );
+  settings(
+    addVerb(program, "replay <record...>", "run recorded runs again, and say what is different", [
+      ["onarrival replay data/records", "with the versions they were recorded with"],
+      ["onarrival replay data/records/x.json --script scripts/tag.ts", "with another version"],
+    ]),
+  )
+    .option("--script <file>", "another version of the script that was recorded")
+    .option("--scripts <dir>", "the scripts folder")
+    .option("--json", "one JSON object a line for each record")
+    .action(async (files: string[], flags) => done(await (await import("./replay.ts")).replay(files, flags, context)));
 
   const client = (command: Command) =>
     command
@@ -192,20 +231,10 @@ export function createProgram(context: CommandContext, done: Done): Command {
     .option("--json", "one JSON object a line for each line and decision")
     .action(async (flags) => done(await (await import("./session.ts")).session(flags, context)));
 
+  const parts = { settings, addVerb, context, done };
   const scripts = program.command("scripts").description("scripts and their versions");
-  settings(addVerb(scripts, "list", "what the server runs, and why an edit does not"))
-    .option("--json", "one JSON object a line")
-    .action(async (flags) => done(await (await import("./scripts.ts")).listScriptStates(flags, context)));
-  settings(
-    addVerb(scripts, "check [file...]", "compile and load scripts as the server would; needs no server", [
-      ["onarrival scripts check", "all of the scripts folder"],
-    ]),
-  )
-    .option("--scripts <dir>", "the scripts folder")
-    .option("--json", "one JSON object a line")
-    .action(async (files: string[], flags) =>
-      done(await (await import("./scripts-check.ts")).checkScripts(files, flags, context)),
-    );
+  addScriptVerbs(scripts, parts);
+  addScriptWatchVerbs(scripts, parts);
 
   program.commandsGroup("A running server:");
   settings(
@@ -223,7 +252,6 @@ export function createProgram(context: CommandContext, done: Done): Command {
     .option("--outbound", "only sessions of ours with next hops")
     .option("--json", "one JSON object a line")
     .action(async (flags) => done(await (await import("./trace.ts")).trace(flags, context)));
-  const parts = { settings, addVerb, context, done };
   addBindingVerbs(program.command("bindings").description("what is asked for which event, in order"), parts);
   addQueueVerbs(program.command("queue").description("messages in custody"), parts);
   addBadMailVerbs(program.command("badmail").description("messages kept apart, and why"), parts);

@@ -2,6 +2,7 @@
 import type { QueueItemView, QueueRecipientView } from "../admin/queue-control.ts";
 import { formatSize } from "../platform/value.ts";
 import { formatSpan } from "./duration.ts";
+import { shortVersion } from "./script-places.ts";
 import { formatDistance, formatTable } from "./table.ts";
 import { type Output, plain, type Style, widthOf } from "./terminal.ts";
 
@@ -106,7 +107,7 @@ function shareColumns(
 
 /** One message: who waits, since when and until when, and what was said last. */
 export function formatQueueItem(
-  { id, from, receivedAt, expiresAt, sizeOctets, running, recipients }: QueueItemView,
+  { id, from, receivedAt, expiresAt, sizeOctets, running, recipients, scripts = [] }: QueueItemView,
   nowMs: number,
   out: Output,
 ): string {
@@ -117,6 +118,10 @@ export function formatQueueItem(
     ...(expiresAt ? [["given up", `${expiresAt} (${distanceWords(Date.parse(expiresAt) - nowMs)})`]] : []),
     ["size", `${sizeOctets} octets`],
     ...(running ? [["now", "an attempt is under way"]] : []),
+    ...scripts.map(({ script, version, event }, i) => [
+      i === 0 ? "scripts" : "",
+      `${plain(script)} ${out.paint("dim", `${shortVersion(version)} at ${plain(event)}`)}`,
+    ]),
   ].map(([name, value]) => `${out.paint("dim", name!.padEnd(10))}${value}\n`);
   const rows = recipients.map((recipient) => [
     plain(recipient.address),

@@ -2,6 +2,7 @@
 import type { ScriptView } from "../admin/server-view.ts";
 import { askServer } from "./control-client.ts";
 import { type ExitStatus, exitStatus } from "./exit-status.ts";
+import { shortVersion } from "./script-places.ts";
 import { loadSettings, type SettingsFlags } from "./settings.ts";
 import { formatTable } from "./table.ts";
 import { type CommandContext, type Output, plain } from "./terminal.ts";
@@ -41,22 +42,34 @@ export function formatScripts(scripts: readonly ScriptView[], out: Output): stri
   const text = [head!];
   for (const [i, script] of scripts.entries()) {
     text.push(lines[i]!);
+    if (script.pinned) {
+      const { time, author } = script.pinned;
+      text.push(
+        out.paint(
+          "dim",
+          `  pinned since ${plain(time)}${author === null ? "" : ` by ${plain(author)}`}: its file says otherwise`,
+        ),
+      );
+    }
+    const [warning, ...more] = script.warnings;
+    if (warning !== undefined) {
+      const others = more.length === 0 ? "" : ` (and ${more.length} more)`;
+      text.push(`  ${out.paint("yellow", "warning")} ${plain(warning)}${others}`);
+    }
     if (script.lastFault === null) continue;
     const { code, message, at } = script.lastFault;
-    const kept = script.state === "broken-edit" ? out.paint("dim", " (the version before runs)") : "";
+    const runs = script.state === "broken-edit" || (script.state === "pending" && script.version !== null);
+    const kept = runs ? out.paint("dim", " (the version before runs)") : "";
     text.push(`  ${out.paint("red", code)} ${at === null ? "" : `${plain(at)}: `}${plain(message)}${kept}`);
   }
   return `${text.join("\n")}\n`;
 }
 
-/** `sha256:` and seven digits, enough to tell versions apart. */
-export function shortVersion(version: string | null): string {
-  return version === null ? "-" : version.replace(/^sha256:(.{7}).*$/, "$1");
-}
-
 const stateStyles = {
   live: "green",
   "broken-edit": "yellow",
+  pending: "yellow",
+  pinned: "yellow",
   broken: "red",
   suspended: "red",
   disabled: "dim",

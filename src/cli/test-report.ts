@@ -1,8 +1,9 @@
 /** A test result as people read it: what came in, what the verdict is, what changed, what was logged, what it cost, and what went wrong where. */
-import { shortVersion } from "./scripts.ts";
+
+import type { Difference, TestResult } from "../main-test-result.ts";
+import type { Step, TestRun } from "../main-test-run.ts";
+import { shortVersion } from "./script-places.ts";
 import { type Output, plain, type Style } from "./terminal.ts";
-import type { Difference, TestResult } from "./test-result.ts";
-import type { Step, TestRun } from "./test-run.ts";
 
 const labelWidth = 10;
 const addressesMax = 5;
@@ -14,12 +15,13 @@ export function formatRun(
   options: { readonly steps: readonly Step[] | null; readonly writtenTo: string | null },
   out: Output,
 ): string {
-  const { file, script, version, envelope, matched, changes, log, usage, defects, fault } = result;
+  const { file, script, version, envelope, matched, changes, said = [], log, usage, defects, fault } = result;
   const lines: string[] = [];
   const add = (label: string, ...texts: readonly string[]) => {
     for (const [i, text] of texts.entries())
       lines.push(`  ${out.paint("dim", (i === 0 ? label : "").padEnd(labelWidth))}${text}`);
   };
+  if (result.event !== "onArrival") add("event", result.event);
   add("envelope", `${shownPath(envelope.from)} → ${shownAddresses(envelope.to)}`);
   if (conditions.length > 0) {
     add(
@@ -71,6 +73,7 @@ export function formatRun(
       ),
     );
   }
+  if (said.length > 0) add("said", ...said.map(plain));
   if (defects.length > 0) add("defects", ...defects.map(plain));
   if (log.length > 0)
     add(
@@ -86,21 +89,26 @@ export function formatRun(
   const head = `${out.paint("bold", plain(file))}  ${out.paint("dim", `${plain(script)}${version === null ? "" : ` ${shortVersion(version)}`}`)}`;
   if (!matched && !fault && !options.steps)
     lines.splice(
-      conditions.length + 1,
+      conditions.length + (result.event === "onArrival" ? 1 : 2),
       lines.length,
       `  ${" ".repeat(labelWidth)}${out.paint("dim", "the script is not asked about this message")}`,
     );
   return `${head}\n${lines.join("\n")}\n`;
 }
 
-/** What differs from the expectation, one place a line, what was expected before what was found. */
-export function formatDifferences(differences: readonly Difference[], expectFile: string, out: Output): string {
+/** What differs from what is expected, one place a line, what was expected before what was found. @param expectFile null: whoever calls has said of what */
+export function formatDifferences(differences: readonly Difference[], expectFile: string | null, out: Output): string {
   const lines = differences.flatMap(({ path, expected, found }) => [
-    `  ${path || "(all of it)"}`,
-    out.paint("red", `    expected ${expected === undefined ? "nothing" : plain(JSON.stringify(expected))}`),
-    out.paint("green", `    found    ${found === undefined ? "nothing" : plain(JSON.stringify(found))}`),
+    `  ${plain(path) || "(all of it)"}`,
+    out.paint("red", `    expected ${shownValue(expected)}`),
+    out.paint("green", `    found    ${shownValue(found)}`),
   ]);
-  return `${out.paint("red", "differs")} from ${plain(expectFile)}\n${lines.join("\n")}\n`;
+  const head = expectFile === null ? "" : `${out.paint("red", "differs")} from ${plain(expectFile)}\n`;
+  return `${head}${lines.join("\n")}\n`;
+}
+
+function shownValue(value: unknown): string {
+  return value === undefined ? "nothing" : plain(JSON.stringify(value));
 }
 
 /** One line for many messages: `120 messages: 118 proceed, 2 refuse; 1 fault`. */

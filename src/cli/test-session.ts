@@ -3,10 +3,11 @@ import { isIP } from "node:net";
 import type { Config } from "../config/schema.ts";
 import { eventNames, eventTable, isEventName } from "../events/event-table.ts";
 import { parseForwardPath, parseReversePath } from "../mail/path.ts";
+import type { TestSession } from "../main-test-message.ts";
 import { describeThrown } from "../platform/fault.ts";
 import { nearestWord } from "../platform/value.ts";
+import { goesWithoutMessage as isWithoutMessage } from "../scripting/test-folder.ts";
 import { UsageError } from "./failure.ts";
-import type { TestSession } from "./test-run.ts";
 
 export interface SessionFlags {
   readonly from?: string;
@@ -24,9 +25,10 @@ const heloDefault = "client.example.com";
 
 /** @throws {UsageError} */
 export function readSession(
-  { from, to = [], ip = ipDefault, helo = heloDefault, user, listener, event = "onArrival" }: SessionFlags,
+  { from, to = [], ip = ipDefault, helo = heloDefault, user, listener, event: named }: SessionFlags,
   { listeners }: Config,
 ): TestSession {
+  const event = named ?? "onArrival";
   if (isIP(ip) === 0) throw new UsageError(`--ip: expected an IPv4 or IPv6 address, not ${JSON.stringify(ip)}`);
   if (/[\s\x00-\x1f\x7f]/.test(helo) || helo.length > 255)
     throw new UsageError(`--helo: expected one word, not ${JSON.stringify(helo)}`);
@@ -44,6 +46,7 @@ export function readSession(
     throw new UsageError(`There is no listener ${JSON.stringify(listener)}: expected ${names.join(" or ")}`);
   }
   return {
+    event: named === undefined ? null : event,
     ip,
     helo,
     user: user ?? null,
@@ -51,6 +54,11 @@ export function readSession(
     from: from === undefined ? undefined : read("--from", from, parseReversePath),
     to: to.map((text) => read("--to", text, parseForwardPath)),
   };
+}
+
+/** Whether a test of this event goes without a message: it comes before there is one. */
+export function goesWithoutMessage(event: string | undefined): boolean {
+  return event !== undefined && isEventName(event) && isWithoutMessage(event);
 }
 
 function read<T>(flag: string, text: string, parse: (text: string) => T): T {

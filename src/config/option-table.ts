@@ -3,7 +3,7 @@
  * the reference page and the editor's JSON schema (reference.ts) are made from it. A new option is a line here, a field in `Config` and a line
  * in `configOf` (schema.ts); the compiler asks for all three.
  */
-import { availableParallelism, hostname as machineName } from "node:os";
+import { hostname as machineName } from "node:os";
 import { onFaults, phases, priorityDefault, priorityMax } from "../events/binding.ts";
 import { eventNames } from "../events/event-table.ts";
 import { normalizeDomain } from "../mail/mailbox.ts";
@@ -12,6 +12,7 @@ import { behindRelayControl } from "../sinks/default-priority.ts";
 import { deliveryOptions } from "./delivery-options.ts";
 import { listenerOptions } from "./listener-options.ts";
 import { option, optional, pathOption, required, section, sectionList } from "./option.ts";
+import { scriptOptions } from "./script-options.ts";
 import { domains, hostName, nameServers, nextHop } from "./value-net.ts";
 
 const kib = 1024;
@@ -201,38 +202,7 @@ export const configTable = section("", {
     },
   ),
 
-  scripts: section("Scripts and what they may use.", {
-    folder: pathOption(
-      option(path("a folder"), "./scripts", "Folder of the scripts. Saving a file in it makes it live."),
-    ),
-    processes: option(
-      count({ min: 1, max: 256 }),
-      processesDefault,
-      "Sandbox processes.",
-      "one for two cores, at least one",
-    ),
-    rss_max: option(
-      size({ min: 128 * mib, max: 64 * 1024 * mib }),
-      512 * mib,
-      "Memory of one sandbox process; one that has more is replaced.",
-    ),
-    limits: section("Limits of one run of a script.", {
-      cpu: option(duration({ minMs: 1, maxMs: minute }), 500, "Time in which the script itself computes."),
-      wall: option(duration({ minMs: 10, maxMs: minute }), 5 * second, "Time of the whole run."),
-      heap: option(size({ min: 8 * mib, max: 2_048 * mib }), 64 * mib, "Heap of the script, a whole number of MiB."),
-      actions_max: option(count({ min: 1, max: 100_000 }), 1_000, "Edits of one run."),
-      log_lines_max: option(count({ min: 0, max: 10_000 }), 100, "Log lines of one run."),
-    }),
-    breaker: section("When a script that keeps failing is suspended.", {
-      faults: option(count({ min: 1, max: 10_000 }), 10, "So many faults …"),
-      within: option(duration({ minMs: second, maxMs: day }), minute, "… within this time suspend the script …"),
-      suspend: option(
-        duration({ minMs: second, maxMs: day }),
-        minute,
-        "… for so long; then one run decides whether it is over.",
-      ),
-    }),
-  }),
+  scripts: scriptOptions,
 
   admin: section("The port for health checks and metrics.", {
     address: option(ipAddress, "127.0.0.1", "Address to listen on."),
@@ -254,8 +224,4 @@ function ownHostName(): string {
   const domain = normalizeDomain(machineName());
   if (domain === undefined || domain === "localhost") return "localhost";
   return domain.includes(".") ? domain : `${domain}.localdomain`;
-}
-
-function processesDefault(): number {
-  return Math.max(1, Math.floor(availableParallelism() / 2));
 }

@@ -7,8 +7,7 @@ import { defaultPriority } from "../sinks/default-priority.ts";
 import type { SinkEntry } from "../sinks/load-sinks.ts";
 import type { ValuesOf } from "./option.ts";
 import type { configTable } from "./option-table.ts";
-
-const mib = 1024 * 1024;
+import { type ScriptsConfig, scriptsConfigOf } from "./script-config.ts";
 
 export type ConfigValues = ValuesOf<typeof configTable>;
 
@@ -137,19 +136,7 @@ export interface Config {
     readonly inodesReserve: number;
   };
   readonly sinks: readonly SinkEntry[];
-  readonly scripts: {
-    readonly folder: string;
-    readonly processes: number;
-    readonly rssMiBMax: number;
-    readonly limits: {
-      readonly cpuMs: number;
-      readonly wallMs: number;
-      readonly heapMiB: number;
-      readonly actionsMax: number;
-      readonly logLinesMax: number;
-    };
-    readonly breaker: { readonly faults: number; readonly withinMs: number; readonly suspendMs: number };
-  };
+  readonly scripts: ScriptsConfig;
   readonly admin: { readonly address: string; readonly port: number; readonly hosts: readonly string[] };
   readonly log: { readonly level: LogLevel };
 }
@@ -248,19 +235,7 @@ export function configOf(values: ConfigValues): Config {
       maxFirings: sink.max_firings,
       properties: sink.properties,
     })),
-    scripts: {
-      folder: scripts.folder,
-      processes: scripts.processes,
-      rssMiBMax: Math.floor(scripts.rss_max / mib),
-      limits: {
-        cpuMs: scripts.limits.cpu,
-        wallMs: scripts.limits.wall,
-        heapMiB: Math.floor(scripts.limits.heap / mib),
-        actionsMax: scripts.limits.actions_max,
-        logLinesMax: scripts.limits.log_lines_max,
-      },
-      breaker: { faults: scripts.breaker.faults, withinMs: scripts.breaker.within, suspendMs: scripts.breaker.suspend },
-    },
+    scripts: scriptsConfigOf(scripts),
     admin: values.admin,
     log,
   };

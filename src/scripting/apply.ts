@@ -7,7 +7,10 @@ import { decodeWords } from "../mail/encoded-word.ts";
 import { createField, type Field, fieldValue, Header } from "../mail/header.ts";
 import { formatMailbox, type Mailbox, parseMailbox, sameMailbox } from "../mail/mailbox.ts";
 import { type Body, inlineBody, type Message, type Recipient } from "../mail/message.ts";
-import { describeThrown, Fault } from "../platform/fault.ts";
+import { describeThrown, Fault, type FaultCode } from "../platform/fault.ts";
+import { applyFolders, applyNotes, applyRoutes } from "./apply-state.ts";
+import { hasBareLineEnd } from "./body-lines.ts";
+import type { Making, SubmissionMaker } from "./submissions.ts";
 
 export interface FieldChange {
   readonly op: "add" | "set" | "remove";
@@ -34,8 +37,27 @@ const lineEnd = Buffer.from("\r\n");
 
 const nothing: AppliedChanges = { envelope: { added: [], removed: [] }, fields: [], parts: [] };
 
-/** Puts the effects of a run on the message. @throws {Fault} `script.action-invalid`; then the message is as it was */
-export async function applyEffects(message: Message, effects: Effects): Promise<AppliedChanges> {
+/** Who asks: whose grants hold for new messages, and who makes them. */
+export interface Author extends Pick<Making, "script" | "grants"> {
+  readonly maker: Pick<SubmissionMaker, "make" | "report">;
+}
+
+/** Codes that say what was wrong by themselves. */
+const ownCodes: readonly FaultCode[] = [
+  "script.action-invalid",
+  "script.action-limit",
+  "grant.missing",
+  "grant.limit",
+  "next-hop.syntax",
+  "folder.invalid",
+];
+
+/**
+ * Puts the effects of a run on the message; new messages become its `submissions`.
+ * @param author absent: a run that makes messages is not granted to
+ * @throws {Fault} `script.action-invalid`, `script.action-limit`, `grant.missing`, `grant.limit`, `next-hop.syntax`, `folder.invalid`; then the message is as it was
+ */
+export async function applyEffects(message: Message, effects: Effects, author?: Author): Promise<AppliedChanges> {
   const before = message.snapshot();
   try {
     const envelope = applyEnvelope(message, effects);
@@ -45,20 +67,33 @@ export async function applyEffects(message: Message, effects: Effects): Promise<
       // A message that ended with its header has no empty line: what is written now would be read as fields.
       if (message.separator.length === 0 && message.body.sizeOctets > 0) message.separator = lineEnd;
     }
+    if (effects.notes) applyNotes(message, effects.notes);
+    if (effects.routes) applyRoutes(message, effects.routes);
+    if (effects.folders) applyFolders(message, effects.folders);
+    if (effects.refusals?.length) {
+      if (!author) throw new Fault("script.action-invalid", "Cannot refuse single recipients here");
+      message.submissions = [
+        ...message.submissions,
+        ...(await author.maker.report(effects.refusals, message, before.envelope)),
+      ];
+    }
+    if (effects.submissions?.length) {
+      if (!author) throw new Fault("grant.missing", "Cannot make messages here: nothing is granted");
+      const making = { script: author.script, grants: author.grants, message, header: before.header };
+      message.submissions = [...message.submissions, ...(await author.maker.make(effects.submissions, making))];
+    }
     return { envelope, fields, parts: effects.parts ?? [] };
   } catch (error) {
     message.restore(before);
-    throw error instanceof Fault && error.code === "script.action-invalid"
+    throw error instanceof Fault && ownCodes.includes(error.code)
       ? error
       : new Fault("script.action-invalid", describeThrown(error), { cause: error });
   }
 }
 
 /** Whether there is anything to apply. */
-export function isEmpty(effects: Effects): boolean {
-  return (
-    effects.from === undefined && effects.to === undefined && effects.fields === undefined && !effects.splices?.length
-  );
+export function isEmpty({ powers: _powers, splices = [], parts: _parts, ...others }: Effects): boolean {
+  return splices.length === 0 && Object.values(others).every((effect) => effect === undefined);
 }
 
 function applyEnvelope(message: Message, { from, to }: Effects): AppliedChanges["envelope"] {
@@ -186,12 +221,4 @@ async function spliceBody(body: Body, splices: readonly BodySplice[]): Promise<B
   if (hasBareLineEnd(edited) && !hasBareLineEnd(octets))
     throw new Fault("script.action-invalid", "Cannot write a body with a CR, LF or NUL that stands alone");
   return inlineBody(edited);
-}
-
-function hasBareLineEnd(octets: Buffer): boolean {
-  for (let at = octets.indexOf(0x0a); at !== -1; at = octets.indexOf(0x0a, at + 1))
-    if (octets[at - 1] !== 0x0d) return true;
-  for (let at = octets.indexOf(0x0d); at !== -1; at = octets.indexOf(0x0d, at + 1))
-    if (octets[at + 1] !== 0x0a) return true;
-  return octets.includes(0);
 }

@@ -25,6 +25,8 @@ export function createMailInput(message: Message): MailInput {
     },
     fields: message.header.fields.map((field) => [field.name, fieldValue(field)] as const),
     size: message.sizeOctets,
+    // They are JSON: they are kept as that.
+    notes: message.notes as NonNullable<MailInput["notes"]>,
   };
 }
 

@@ -1,61 +1,88 @@
 /** Runs scripts on a message: one hop to the sandbox, then each run's edits applied in order. What a fault means is the dispatcher's to say. */
 
 import type { Sandbox } from "../../sandbox/host.ts";
-import type { RunStep, ScriptFault, ScriptLimits, StepResult, VerdictResult } from "../../sandbox/protocol.ts";
-import type { EventName } from "../events/event.ts";
+import { type HostCalls, noCalls } from "../../sandbox/host-call.ts";
+import type {
+  LogEntry,
+  RunStep,
+  ScriptFault,
+  ScriptLimits,
+  StepResult,
+  Usage,
+  VerdictResult,
+} from "../../sandbox/protocol.ts";
+import { asFault, messageOf } from "../events/accounts.ts";
+import type { EventName, SubjectOf } from "../events/event.ts";
+import { checkVerdict, eventTable } from "../events/event-table.ts";
 import type { ScriptOutcome, ScriptRunner, ScriptStep } from "../events/script-runner.ts";
-import { editsBetween } from "../events/undo.ts";
-import { defer, discard, proceed, quarantine, refuse, settle, type Verdict } from "../events/verdict.ts";
+import { Standing } from "../events/undo.ts";
+import { defer, discard, drop, proceed, quarantine, refuse, settle, type Verdict } from "../events/verdict.ts";
 import { formatMailbox } from "../mail/mailbox.ts";
-import type { Message } from "../mail/message.ts";
 import { Fault } from "../platform/fault.ts";
 import type { Log } from "../platform/log.ts";
 import { applyEffects, isEmpty } from "./apply.ts";
-import { createMailInput, messageOctets } from "./mail-input.ts";
+import { messageOctets } from "./mail-input.ts";
+import { callPowers, checkEffects, eventInput } from "./subjects.ts";
+import type { SubmissionMaker } from "./submissions.ts";
 
-/** One run of one script, for metrics. */
+/** One run of one script, for figures and its log. */
 export interface RunReport {
   readonly script: string;
   readonly version: string;
+  readonly event: EventName;
+  /** Id of the message, or of the session where there is none yet; null: neither. */
+  readonly about: string | null;
   readonly verdict: Verdict["kind"];
-  readonly fault: string | null;
-  readonly cpuMs: number;
-  readonly wallMs: number;
+  readonly fault: Fault | null;
+  readonly usage: Usage;
+  readonly log: readonly LogEntry[];
 }
 
-export function createScriptRunner(options: {
+export interface ScriptRunnerOptions {
   readonly sandbox: Pick<Sandbox, "run">;
   readonly limits: ScriptLimits;
+  /** What scripts ask of the server while they run; absent: nothing is granted. */
+  readonly calls?: HostCalls;
+  /** Makes their new messages; absent: nobody may. */
+  readonly maker?: SubmissionMaker;
   readonly log: Log;
   readonly onRun?: (report: RunReport) => void;
-}): ScriptRunner {
+}
+
+export function createScriptRunner(options: ScriptRunnerOptions): ScriptRunner {
+  const { sandbox, limits, calls = noCalls, log, onRun } = options;
   return {
-    async run(
-      event: EventName,
-      message: Message,
+    async run<Name extends EventName>(
+      event: Name,
+      subject: SubjectOf<Name>,
       steps: readonly ScriptStep[],
       stopOnChange: boolean,
     ): Promise<readonly ScriptOutcome[]> {
-      const answer = await options.sandbox.run({
+      const message = messageOf(subject);
+      const isTold = eventTable[event].mode === "tell";
+      const answer = await sandbox.run({
         event,
-        steps: steps.map((step) => runStep(step, options.limits)),
-        mail: createMailInput(message),
+        ...eventInput(event, subject),
+        steps: steps.map((step) => runStep(step, limits, isTold)),
+        calls,
         stopOnChange,
-        octets: () => messageOctets(message),
+        octets: async () => (message ? await messageOctets(message) : new Uint8Array()),
       });
       const outcomes: ScriptOutcome[] = [];
       for (const [index, result] of answer.steps.entries()) {
         const { binding } = steps[index]!;
-        const outcome = await applyResult(message, binding, result);
+        const outcome = await applyResult(options, event, subject, binding, result);
         outcomes.push(outcome);
-        reportLog(options.log, message, binding.name, result);
-        options.onRun?.({
+        reportLog(log, subject, binding.name, result);
+        onRun?.({
           script: binding.name,
           version: result.version,
+          event,
+          about: Object.values(placeOf(subject))[0] ?? null,
           verdict: outcome.verdict.kind,
-          fault: outcome.fault?.code ?? null,
-          cpuMs: result.usage.cpuMs,
-          wallMs: result.usage.wallMs,
+          fault: outcome.fault,
+          usage: result.usage,
+          log: result.log,
         });
         // Later runs saw edits that did not come about: they are run again by whoever asked.
         if (outcome.fault && !result.fault) break;
@@ -65,43 +92,53 @@ export function createScriptRunner(options: {
   };
 }
 
-function runStep({ binding, matchedRecipients }: ScriptStep, limits: ScriptLimits): RunStep {
-  if (binding.target.kind !== "script")
-    throw new Fault("binding.invalid", `Cannot run ${binding.name}: it is no script`);
+function runStep({ binding, matchedRecipients }: ScriptStep, limits: ScriptLimits, isTold: boolean): RunStep {
+  const { target } = binding;
+  if (target.kind !== "script") throw new Fault("binding.invalid", `Cannot run ${binding.name}: it is no script`);
   return {
     bindingId: binding.id,
-    version: binding.target.version,
+    version: target.version,
     limits,
     matchedRecipients: matchedRecipients?.map(formatMailbox) ?? null,
-    proceedOnFault: binding.onFault === "proceed",
+    // Nobody waits for what is told: one that fails is no reason not to tell the next.
+    proceedOnFault: isTold || binding.onFault === "proceed",
+    grants: target.grants ?? {},
+    // They were read from JSON or TOML, and go over as JSON.
+    properties: binding.properties as RunStep["properties"],
   };
 }
 
-async function applyResult(
-  message: Message,
+async function applyResult<Name extends EventName>(
+  { maker }: Pick<ScriptRunnerOptions, "maker">,
+  event: Name,
+  subject: SubjectOf<Name>,
   binding: ScriptOutcome["binding"],
-  result: StepResult,
+  { effects, verdict: given, fault, version }: StepResult,
 ): Promise<ScriptOutcome> {
-  if (result.fault)
-    return { binding, verdict: proceed, fault: faultOf(result.fault, binding.name, result.version, message.id) };
-  const before = message.snapshot();
+  const facts = { script: binding.name, version, ...placeOf(subject) };
+  const { target } = binding;
+  if (fault) return { binding, verdict: proceed, fault: faultOf(fault, facts) };
+  const message = messageOf(subject);
+  let standing: Standing | undefined;
   try {
-    const verdict = verdictOf(result.verdict);
-    if (isEmpty(result.effects)) return { binding, verdict, fault: null };
-    await applyEffects(message, result.effects);
-    const after = message.snapshot();
-    return { binding, verdict, fault: null, did: () => editsBetween(before, after) };
+    const verdict = verdictOf(given);
+    // Before anything is done: what an event does not take is a fault, and nothing of the run holds.
+    checkVerdict(event, verdict);
+    checkEffects(event, effects);
+    const { powers = [] } = effects;
+    const isEditing = message !== undefined && !isEmpty(effects);
+    if (!isEditing && powers.length === 0) return { binding, verdict, fault: null };
+    standing = new Standing(subject, message, binding);
+    const author =
+      maker && target.kind === "script" ? { script: binding.name, grants: target.grants ?? {}, maker } : undefined;
+    if (isEditing) await applyEffects(message, effects, author);
+    callPowers(event, subject, powers);
+    if (message) await maker?.settle(event, message, verdict);
+    return { binding, verdict, fault: null, did: standing.done() };
   } catch (error) {
-    message.restore(before);
-    if (!(error instanceof Fault)) throw error;
-    return {
-      binding,
-      verdict: proceed,
-      fault: new Fault(error.code, error.message, {
-        cause: error,
-        facts: { script: binding.name, version: result.version, message: message.id },
-      }),
-    };
+    standing?.undo();
+    const { code, message: words } = asFault(error);
+    return { binding, verdict: proceed, fault: new Fault(code, words, { cause: error, facts }) };
   }
 }
 
@@ -112,6 +149,8 @@ export function verdictOf(result: VerdictResult): Verdict {
       return result.settled ? settle : proceed;
     case "refuse":
       return refuse(result.text, replyOptions(result));
+    case "drop":
+      return drop(result.text, replyOptions(result));
     case "defer":
       return defer(result.text, replyOptions(result));
     case "discard":
@@ -128,13 +167,22 @@ function replyOptions({ code, status }: { readonly code?: number; readonly statu
   return { ...(code === undefined ? {} : { code }), ...(status === undefined ? {} : { status }) };
 }
 
-function faultOf(fault: ScriptFault, script: string, version: string, messageId: string): Fault {
-  return new Fault(fault.code, fault.message, {
-    facts: { script, version, message: messageId, at: fault.at, stack: fault.stack },
-  });
+function faultOf(fault: ScriptFault, facts: Readonly<Record<string, unknown>>): Fault {
+  return new Fault(fault.code, fault.message, { facts: { ...facts, at: fault.at, stack: fault.stack } });
 }
 
-function reportLog(log: Log, message: Message, script: string, { log: entries, defects }: StepResult): void {
-  for (const entry of entries) log[entry.level]("script.logged", { script, message: message.id, text: entry.text });
-  if (defects.length > 0) log.debug("message.defects-seen", { script, message: message.id, defects });
+/** Which message it was about, or which session where there is none yet. */
+function placeOf(
+  subject: SubjectOf<EventName>,
+): { readonly message: string } | { readonly session: string | undefined } {
+  const message = messageOf(subject);
+  if (message) return { message: message.id };
+  return { session: (subject as { readonly session?: { readonly id: string } }).session?.id };
+}
+
+function reportLog(log: Log, subject: SubjectOf<EventName>, script: string, result: StepResult): void {
+  if (result.log.length === 0 && result.defects.length === 0) return;
+  const place = placeOf(subject);
+  for (const { level, text } of result.log) log[level]("script.logged", { script, ...place, text });
+  if (result.defects.length > 0) log.debug("message.defects-seen", { script, ...place, defects: result.defects });
 }

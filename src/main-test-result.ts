@@ -1,6 +1,8 @@
 /** What `onarrival test --json` prints for each message: a contract, its names stay. And what of it is the same from one run to the next. */
 import { dirname, isAbsolute, relative, resolve, sep } from "node:path";
-import type { AppliedChanges } from "../scripting/apply.ts";
+import type { Effects } from "../sandbox/protocol.ts";
+import type { AppliedChanges } from "./scripting/apply.ts";
+import type { AskedInTest } from "./scripting/test-answers.ts";
 
 export interface TestResult {
   readonly file: string;
@@ -21,12 +23,16 @@ export interface TestResult {
     readonly settled: boolean;
   };
   /** What the message would have changed in; nothing where it is not spooled. */
-  readonly changes: AppliedChanges;
+  readonly changes: AppliedChanges & Pick<Effects, "notes" | "routes" | "folders" | "refusals">;
+  /** What was said by the powers of the event, in words: `offer X-TOKEN`; absent where nothing was. */
+  readonly said?: readonly string[];
   readonly submissions: readonly {
     readonly from: string | null;
     readonly to: readonly string[];
     readonly subject: string;
   }[];
+  /** What was asked of the server, in order; absent where nothing was, or nothing was there to answer. */
+  readonly asked?: readonly AskedInTest[];
   /** `at`: RFC 3339. */
   readonly log: readonly { readonly level: string; readonly text: string; readonly at: string }[];
   readonly usage: { readonly cpuMs: number; readonly wallMs: number; readonly heapKiB: number };
@@ -73,17 +79,31 @@ export function expectationOf(
   return stable.length === 1 ? stable[0] : stable;
 }
 
-/** Every place where `found` is not `expected`. */
-export function compare(expected: unknown, found: unknown, path = ""): Difference[] {
+/**
+ * Every place where `found` is not `expected`.
+ * @param wants `all`: nothing else may be there; `part`: a member of an object that nothing is expected of does not count.
+ */
+export function compare(expected: unknown, found: unknown, wants: "all" | "part" = "all", path = ""): Difference[] {
   if (Array.isArray(expected) && Array.isArray(found)) {
     const length = Math.max(expected.length, found.length);
-    return Array.from({ length }, (_, i) => compare(expected[i], found[i], `${path}[${i}]`)).flat();
+    return Array.from({ length }, (_, i) => compare(expected[i], found[i], wants, `${path}[${i}]`)).flat();
   }
   if (isObject(expected) && isObject(found)) {
-    const keys = [...new Set([...Object.keys(expected), ...Object.keys(found)])];
-    return keys.flatMap((key) => compare(own(expected, key), own(found, key), path === "" ? key : `${path}.${key}`));
+    const keys = [...new Set([...Object.keys(expected), ...(wants === "all" ? Object.keys(found) : [])])];
+    return keys.flatMap((key) =>
+      compare(own(expected, key), own(found, key), wants, path === "" ? key : `${path}.${key}`),
+    );
   }
   return Object.is(expected, found) ? [] : [{ path, expected, found }];
+}
+
+/** What is found at the places an expectation is about: the expectation, brought up to date. */
+export function updated(expected: unknown, found: unknown): unknown {
+  if (Array.isArray(expected) && Array.isArray(found))
+    return found.map((item: unknown, i) => (i < expected.length ? updated(expected[i], item) : item));
+  if (!isObject(expected) || !isObject(found)) return found;
+  const keys = Object.keys(expected).filter((key) => Object.hasOwn(found, key));
+  return Object.fromEntries(keys.map((key) => [key, updated(own(expected, key), own(found, key))]));
 }
 
 function own(value: Readonly<Record<string, unknown>>, key: string): unknown {

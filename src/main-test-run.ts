@@ -2,45 +2,29 @@
  * A test run: one message through the server's own dispatcher, sandbox and applier, with nothing behind them. What a run shows is what the
  * live server would do, because it is the same code; only the bindings are fewer and nothing is spooled.
  */
-
-import type { Sandbox } from "../../sandbox/host.ts";
-import type {
-  CompiledScript,
-  RunRequest,
-  ScriptExports,
-  ScriptFault,
-  ScriptLimits,
-  StepResult,
-} from "../../sandbox/protocol.ts";
-import { type Binding, type OnFault, onFaults, priorityDefault } from "../events/binding.ts";
-import { Dispatcher } from "../events/dispatcher.ts";
-import { type ConditionReport, parseRule } from "../events/rule.ts";
-import { messageFacts } from "../events/rule-facts.ts";
-import { discard, type Verdict } from "../events/verdict.ts";
-import { decodeWords } from "../mail/encoded-word.ts";
-import { fieldValue, splitMessage } from "../mail/header.ts";
-import { formatMailbox, type Mailbox } from "../mail/mailbox.ts";
-import { inlineBody, Message, type MessageState, type Origin } from "../mail/message.ts";
-import type { ReversePath } from "../mail/path.ts";
-import { systemClock } from "../platform/clock.ts";
-import type { Fault } from "../platform/fault.ts";
-import { silentLog } from "../platform/log.ts";
-import { type AppliedChanges, applyEffects } from "../scripting/apply.ts";
-import { createScriptRunner } from "../scripting/runner.ts";
-import { guessRecipients, guessReversePath } from "./envelope-guess.ts";
-import type { TestResult } from "./test-result.ts";
-
-/** Facts of the session and the envelope that the message in the file does not have. */
-export interface TestSession {
-  readonly ip: string;
-  readonly helo: string;
-  readonly user: string | null;
-  readonly listener: string;
-  /** undefined: guessed from the header. */
-  readonly from: ReversePath | undefined;
-  /** Empty: guessed from the header. */
-  readonly to: readonly Mailbox[];
-}
+import type { Sandbox } from "../sandbox/host.ts";
+import { type HostCalls, noCalls } from "../sandbox/host-call.ts";
+import type { RunRequest, ScriptFault, ScriptLimits, StepResult } from "../sandbox/protocol.ts";
+import type { Binding, OnFault } from "./events/binding.ts";
+import { Dispatcher } from "./events/dispatcher.ts";
+import type { AskName, EventName, SubjectOf, TellName } from "./events/event.ts";
+import { eventTable } from "./events/event-table.ts";
+import type { ConditionReport } from "./events/rule.ts";
+import { ruleFacts } from "./events/rule-facts.ts";
+import { discard, proceed, type Verdict } from "./events/verdict.ts";
+import { decodeWords } from "./mail/encoded-word.ts";
+import { fieldValue } from "./mail/header.ts";
+import { formatMailbox } from "./mail/mailbox.ts";
+import { Message, type MessageState } from "./mail/message.ts";
+import type { TestResult } from "./main-test-result.ts";
+import { createTestSubject } from "./main-test-subject.ts";
+import { systemClock } from "./platform/clock.ts";
+import type { Fault } from "./platform/fault.ts";
+import { silentLog } from "./platform/log.ts";
+import { applyEffects } from "./scripting/apply.ts";
+import { createScriptRunner } from "./scripting/runner.ts";
+import type { SubmissionMaker } from "./scripting/submissions.ts";
+import type { AskedInTest } from "./scripting/test-answers.ts";
 
 export interface TestRun {
   readonly result: TestResult;
@@ -59,54 +43,28 @@ export interface Step {
   readonly fault: Fault | null;
 }
 
-const noChanges: AppliedChanges = { envelope: { added: [], removed: [] }, fields: [], parts: [] };
+const noChanges: TestResult["changes"] = { envelope: { added: [], removed: [] }, fields: [], parts: [] };
 const noUsage = { cpuMs: 0, wallMs: 0, heapKiB: 0 };
-const event = "onArrival";
 
-/** A message as if it had come in by that session. Ids count up, so that what a script logs is the same every time. */
-export function createTestMessage(octets: Buffer, session: TestSession, number: number): Message {
-  const { header, separator, body } = splitMessage(octets);
-  const origin: Origin = {
-    sessionId: "TEST000000000000",
-    listener: session.listener,
-    ip: session.ip,
-    host: null,
-    helo: session.helo,
-    user: session.user,
-    tls: null,
-  };
-  const mailboxes = session.to.length > 0 ? session.to : guessRecipients(header);
-  return new Message({
-    id: `TEST${String(number).padStart(12, "0")}`,
-    receivedAt: systemClock.now(),
-    origin,
-    envelope: {
-      reversePath: session.from === undefined ? guessReversePath(header) : session.from,
-      recipients: mailboxes.map((mailbox) => ({ mailbox })),
-    },
-    header,
-    separator,
-    body: inlineBody(body),
-    notes: {},
-  });
+export interface TesterOptions {
+  readonly sandbox: Pick<Sandbox, "run">;
+  readonly limits: ScriptLimits;
+  /** Makes scripts' new messages, which end with `take`; absent: none may be made. */
+  readonly createMaker?: (take: (messages: readonly Message[]) => Promise<void>) => SubmissionMaker;
 }
 
-/** The binding the registry would make of a script. A script that is switched off is tested all the same. @throws {Fault} `rule.syntax` */
-export function bindingOf({ name, version }: CompiledScript, exports: ScriptExports): Binding {
-  return {
-    id: `${name}#${event}`,
-    name,
-    event,
-    enabled: true,
-    priority: exports.priority ?? priorityDefault,
-    rule: exports.rule === undefined ? null : parseRule(exports.rule),
-    onFault: onFaults.find((policy): policy is OnFault => policy === exports.onFault) ?? "defer",
-    maxFirings: 0,
-    properties: {},
-    source: "script",
-    createdOrder: 1,
-    target: { kind: "script", version },
-  };
+/** One message to test with. */
+export interface TestAsk {
+  /** As people name it. */
+  readonly file: string;
+  /** The one script that is tested; undefined: the whole list. */
+  readonly asked: Binding | undefined;
+  readonly event?: EventName | null;
+  /** What scripts hear from outside, and what they asked; absent: nothing is granted. */
+  readonly answers?: { readonly calls: HostCalls; readonly asked: readonly AskedInTest[] };
+  /** Of the run; absent: real ones. */
+  readonly clock?: number;
+  readonly seed?: string;
 }
 
 /** Takes messages, one at a time, through a list of bindings. */
@@ -115,55 +73,72 @@ export class Tester {
   /** What the bindings answered to the message in hand. */
   steps: Step[] = [];
   #results: StepResult[] = [];
+  #said: string[] = [];
+  #ask: TestAsk | undefined;
+  #taken: Message[] = [];
 
-  constructor({ sandbox, limits }: { readonly sandbox: Pick<Sandbox, "run">; readonly limits: ScriptLimits }) {
+  constructor({ sandbox, limits, createMaker }: TesterOptions) {
     const tapped = {
       run: async (request: RunRequest) => {
-        const answer = await sandbox.run(request);
+        const { clock, seed } = this.#ask ?? {};
+        const given = { ...(clock !== undefined && { clock }), ...(seed !== undefined && { seed }) };
+        const steps = request.steps.map((step) => ({ ...step, ...given }));
+        const answer = await sandbox.run({ ...request, steps });
         this.#results.push(...answer.steps);
         return answer;
       },
     };
+    const calls: HostCalls = {
+      answer: (...question) => (this.#ask?.answers?.calls ?? noCalls).answer(...question),
+    };
+    const maker = createMaker?.(async (messages) => void this.#taken.push(...messages));
     this.dispatcher = new Dispatcher({
       log: silentLog,
       clock: systemClock,
       rehearsal: true,
-      scripts: createScriptRunner({ sandbox: tapped, limits, log: silentLog }),
+      scripts: createScriptRunner({ sandbox: tapped, limits, calls, ...(maker && { maker }), log: silentLog }),
       // Every message is to show what the script does with it, however many have failed before.
       breaker: { faults: Number.POSITIVE_INFINITY, withinMs: 1, suspendMs: 1 },
-      observe: ({ binding, verdict, fault }) =>
-        this.steps.push({ binding: binding.name, onFault: binding.onFault, verdict, fault }),
+      observe: ({ event, binding, verdict, fault, did }) => {
+        this.steps.push({ binding: binding.name, onFault: binding.onFault, verdict, fault });
+        // Edits of the message are told by themselves.
+        if (eventTable[event].powers.length > 0) this.#said.push(...did());
+      },
     });
   }
 
-  /** @param asked The one script that is tested; undefined: the whole list. */
-  async run(
-    message: Message,
-    options: { readonly file: string; readonly asked: Binding | undefined },
-  ): Promise<TestRun> {
-    const { asked } = options;
+  async run(message: Message, ask: TestAsk): Promise<TestRun> {
+    const { asked, answers } = ask;
+    const event = asked?.event ?? ask.event ?? "onArrival";
     this.steps = [];
     this.#results = [];
+    this.#said = [];
+    this.#taken = [];
+    this.#ask = ask;
     const before = message.snapshot();
     const envelope = envelopeOf(before);
-    const conditions = asked?.rule?.explain(messageFacts(message)) ?? [];
-    let verdict = await this.dispatcher.ask(event, { message });
+    const subject = createTestSubject(event, message);
+    const conditions = asked?.rule?.explain(ruleFacts(event, subject as SubjectOf<EventName>)) ?? [];
+    let verdict = await this.#fire(event, subject);
     // The reception does the same with what the list leaves it.
     if (verdict.kind === "proceed" && message.envelope.recipients.length === 0)
       verdict = discard("no recipient is left");
     const isSpooled = verdict.kind === "proceed" || verdict.kind === "quarantine";
     const failed = this.steps.find((step) => step.fault !== null);
     const fault = failed?.fault ?? null;
+    const kept = this.#results.filter((step) => step.fault === null);
     const result: TestResult = {
-      file: options.file,
+      file: ask.file,
       script: asked?.name ?? "pipeline",
       version: asked?.target.kind === "script" ? asked.target.version : null,
       event,
       matched: asked ? this.#results.length > 0 : this.steps.length > 0,
       envelope,
       verdict: describe(verdict),
-      changes: isSpooled ? await changesBetween(message, before, this.#results) : noChanges,
-      submissions: [],
+      changes: isSpooled ? await changesBetween(message, before, kept) : noChanges,
+      ...(this.#said.length > 0 && { said: this.#said }),
+      submissions: isSpooled || verdict.kind === "discard" ? this.#submissions(message) : [],
+      ...(answers && answers.asked.length > 0 && { asked: [...answers.asked] }),
       log: this.#results
         .flatMap((step) => step.log)
         .map(({ level, text, at }) => ({ level, text, at: new Date(at).toISOString() })),
@@ -180,18 +155,39 @@ export class Tester {
     };
     return { result, conditions, onFault: failed?.onFault ?? "defer", spooled: isSpooled ? message : null };
   }
+
+  #submissions(message: Message): TestResult["submissions"] {
+    return [...message.submissions.map((one) => one.message), ...this.#taken].map((made) => {
+      const subject = made.header.fields.find(({ name }) => name.toLowerCase() === "subject");
+      return { ...envelopeOf(made), subject: subject ? decodeWords(fieldValue(subject)) : "" };
+    });
+  }
+
+  /** Asks, or tells and waits until it is told. */
+  async #fire(event: EventName, subject: object): Promise<Verdict> {
+    // The subject was made for this event.
+    if (eventTable[event].mode === "ask") return await this.dispatcher.ask(event as AskName, subject as never);
+    this.dispatcher.tell(event as TellName, subject as never);
+    await this.dispatcher.whenTold();
+    return proceed;
+  }
 }
 
 /** The result for a script that cannot be run at all: it does not compile, or does not load. */
 export function unrunnable(
   fault: ScriptFault,
-  { file, script, message }: { readonly file: string; readonly script: string; readonly message: Message },
+  {
+    file,
+    script,
+    message,
+    event,
+  }: { readonly file: string; readonly script: string; readonly message: Message; readonly event?: EventName | null },
 ): TestRun {
   const result: TestResult = {
     file,
     script,
     version: null,
-    event,
+    event: event ?? "onArrival",
     matched: false,
     envelope: envelopeOf(message),
     // A broken script is not bound: mail passes it by.
@@ -220,8 +216,8 @@ function envelopeOf({ envelope: { reversePath, recipients } }: Pick<MessageState
 async function changesBetween(
   message: Message,
   before: MessageState,
-  results: readonly StepResult[],
-): Promise<AppliedChanges> {
+  kept: readonly StepResult[],
+): Promise<TestResult["changes"]> {
   const former = new Message({ ...before, id: message.id, receivedAt: message.receivedAt, origin: message.origin });
   const was = envelopeOf(before);
   const now = envelopeOf(message);
@@ -235,8 +231,19 @@ async function changesBetween(
       ),
     }),
   });
-  const kept = results.filter((step) => step.fault === null);
-  return { ...changes, parts: kept.flatMap((step) => step.effects.parts ?? []) };
+  const effects = kept.map((step) => step.effects);
+  const notes = effects.findLast((one) => one.notes)?.notes;
+  const routes = effects.flatMap((one) => one.routes ?? []);
+  const folders = effects.flatMap((one) => one.folders ?? []);
+  const refusals = effects.flatMap((one) => one.refusals ?? []);
+  return {
+    ...changes,
+    parts: effects.flatMap((one) => one.parts ?? []),
+    ...(notes && { notes }),
+    ...(routes.length > 0 && { routes }),
+    ...(folders.length > 0 && { folders }),
+    ...(refusals.length > 0 && { refusals }),
+  };
 }
 
 /** What a listener would not have let in. RFC 5321 §4.5.2: mail data is text; NUL is refused. */
