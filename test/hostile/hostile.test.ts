@@ -201,7 +201,7 @@ describe("Sandbox beside hostile scripts", () => {
       "WebAssembly",
       "SharedArrayBuffer",
       "Atomics",
-      "setTimeout",
+      "setInterval",
       "ivm",
     ])
       expect(names).not.toContain(absent);

@@ -6,8 +6,10 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Binding } from "../../src/events/binding.ts";
 import { Dispatcher } from "../../src/events/dispatcher.ts";
 import { compileNetworks } from "../../src/events/network.ts";
+import type { ScriptRunner } from "../../src/events/script-runner.ts";
 import type { DisconnectSubject, ResetSubject, SessionSubject } from "../../src/events/subject.ts";
 import { Tracer } from "../../src/events/trace.ts";
 import { noRoom } from "../../src/inbound/answer.ts";
@@ -80,8 +82,10 @@ export function createRoom(freeOctets = Number.POSITIVE_INFINITY): Room {
   };
 }
 
-export function createDispatcher(log = silentLog, clock: Clock = systemClock): Dispatcher {
-  return new Dispatcher({ log, clock, scripts: { run: () => Promise.reject(new Error("no script is bound")) } });
+const noScripts: ScriptRunner = { run: () => Promise.reject(new Error("no script is bound")) };
+
+export function createDispatcher(log = silentLog, clock: Clock = systemClock, scripts = noScripts): Dispatcher {
+  return new Dispatcher({ log, clock, scripts });
 }
 
 /** What a transcript may ask for, by `# config: key=value`. */
@@ -111,6 +115,8 @@ export interface SubjectOptions extends Partial<ListenerLimits> {
   readonly users?: boolean;
   /** Sinks in words: see sink-words.ts. */
   readonly sinks?: readonly string[];
+  /** Scripts, and who runs them. */
+  readonly scripts?: { readonly runner: ScriptRunner; readonly bindings: readonly Binding[] };
 }
 
 /** What a transcript is played against. */
@@ -140,7 +146,7 @@ export async function startSubject(options: SubjectOptions = {}): Promise<Subjec
   const badmail = new BadMail(join(folder, "badmail"));
   const accepted: Message[] = [];
   const events: string[] = [];
-  const dispatcher = createDispatcher(log, clock);
+  const dispatcher = createDispatcher(log, clock, options.scripts?.runner);
   const relay = relayControl({
     localDomains: new Set(["example.org", normalizeDomain("bücher.example")!]),
     relayDomains: new Set(["relay.example"]),
@@ -157,6 +163,7 @@ export async function startSubject(options: SubjectOptions = {}): Promise<Subjec
     createBinding("onRcptTo", relay.onRcptTo!, { id: "relay-control", source: "server" }),
     ...told,
     ...(options.sinks ?? []).map(readSink),
+    ...(options.scripts?.bindings ?? []),
     ...(options.users ? bindSubmission(readOptions.name, clock) : []),
   ]);
   const tracer = new Tracer();

@@ -6,11 +6,13 @@ import { createBadMailApi } from "../../src/admin/badmail-control.ts";
 import { serveControl } from "../../src/admin/control.ts";
 import { createQueueApi } from "../../src/admin/queue-control.ts";
 import { createRouteApi } from "../../src/admin/route-control.ts";
-import { controlSocketName } from "../../src/admin/server-view.ts";
+import { createScriptsApi } from "../../src/admin/scripts-control.ts";
+import { controlSocketName, type ServerView } from "../../src/admin/server-view.ts";
 import { createSubmitApi } from "../../src/admin/submit-control.ts";
 import { reportFailure } from "../../src/cli/failure.ts";
 import { createProgram } from "../../src/cli/onarrival.ts";
 import { fakeBadMailControl, fakeQueueControl, fakeRouteControl, fakeSubmitControl } from "./operator-controls.ts";
+import { fakeScriptsControl } from "./scripts-control.ts";
 import { fakeServerView } from "./server-view.ts";
 import { recordTerminal } from "./terminal.ts";
 
@@ -26,6 +28,8 @@ export function createOperatorSite(
     readonly badmail?: ReturnType<typeof fakeBadMailControl>;
     readonly route?: ReturnType<typeof fakeRouteControl>;
     readonly submit?: ReturnType<typeof fakeSubmitControl>;
+    readonly scripts?: ReturnType<typeof fakeScriptsControl>;
+    readonly view?: ServerView;
   } = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), "operator-"));
@@ -35,7 +39,15 @@ export function createOperatorSite(
   const badmail = controls.badmail ?? fakeBadMailControl();
   const route = controls.route ?? fakeRouteControl();
   const submit = controls.submit ?? fakeSubmitControl();
-  const routes = [createQueueApi(queue), createBadMailApi(badmail), createRouteApi(route), createSubmitApi(submit)];
+  const scripts = controls.scripts ?? fakeScriptsControl();
+  const view = controls.view ?? fakeServerView();
+  const routes = [
+    createQueueApi(queue),
+    createBadMailApi(badmail),
+    createRouteApi(route),
+    createSubmitApi(submit),
+    createScriptsApi(scripts),
+  ];
   const site = {
     folder,
     data,
@@ -43,9 +55,10 @@ export function createOperatorSite(
     badmail,
     route,
     submit,
+    scripts,
     /** A context of its own for verbs that are called as functions. */
     context: () => recordTerminal({ cwd: folder, env: { ONARRIVAL_HOSTNAME: "host.example.org" } }),
-    serve: () => serveControl({ view: fakeServerView(), path: join(data, controlSocketName), routes }),
+    serve: () => serveControl({ view, path: join(data, controlSocketName), routes }),
     /** One command line. Standard input is the test's own, which is no terminal. */
     async run(...argv: string[]): Promise<VerbResult> {
       const context = site.context();

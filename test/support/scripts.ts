@@ -1,9 +1,11 @@
 /** Scripts under test: written into a folder of their own, compiled and loaded as the server does it, and run on a message given as text. */
+
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { compileScript } from "../../sandbox/compile.ts";
 import type { Sandbox } from "../../sandbox/host.ts";
+import { noCalls } from "../../sandbox/host-call.ts";
 import {
   type CompiledScript,
   defaultLimits,
@@ -83,6 +85,8 @@ export function stepOf(version: string, limits: Partial<ScriptLimits> = {}, chan
     limits: { ...defaultLimits, ...limits },
     matchedRecipients: [],
     proceedOnFault: false,
+    grants: {},
+    properties: {},
     ...change,
   };
 }
@@ -98,8 +102,10 @@ export function runOn(
     event: "onArrival",
     steps,
     mail: mailInputOf(octets),
+    subject: {},
     stopOnChange: false,
     octets: async () => octets,
+    calls: noCalls,
     ...change,
   });
 }

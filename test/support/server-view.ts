@@ -25,6 +25,9 @@ export function bindingView(parts: Partial<BindingView> & Pick<BindingView, "id"
   };
 }
 
+/** What there is to say of a script where nothing was done with it but saving it. */
+const quiet = { since: "2026-11-02T09:00:00.000Z", pinned: null, pending: null, grants: [], warnings: [] } as const;
+
 export function fakeServerView(parts: Partial<ServerView> = {}): ServerView {
   return {
     scripts: () => [
@@ -39,6 +42,7 @@ export function fakeServerView(parts: Partial<ServerView> = {}): ServerView {
         runs: 3,
         faults: 0,
         lastFault: null,
+        ...quiet,
       },
       {
         name: "scripts/b.ts",
@@ -56,6 +60,7 @@ export function fakeServerView(parts: Partial<ServerView> = {}): ServerView {
           at: "scripts/b.ts:3:7",
           time: "2026-11-02T09:30:00.000Z",
         },
+        ...quiet,
       },
     ],
     bindings: () => [

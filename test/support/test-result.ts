@@ -1,5 +1,5 @@
 /** A result of `onarrival test`: a message that proceeds unchanged, but for the given parts. */
-import type { TestResult } from "../../src/cli/test-result.ts";
+import type { TestResult } from "../../src/main-test-result.ts";
 
 export function testResult(parts: Partial<TestResult> = {}): TestResult {
   return {

@@ -17,10 +17,10 @@ test("docs/events.md has every event, and marks those that are not fired yet", (
   }
 });
 
-test("the event table: an ask event takes verdicts or only proceed, a tell event takes none and no script decides there", () => {
+test("the event table: an ask event takes verdicts or only proceed, a tell event takes none", () => {
   for (const name of eventNames) {
-    const { mode, verdicts, scripts, when } = eventTable[name];
-    if (mode === "tell") expect([name, verdicts, scripts]).toEqual([name, [], false]);
+    const { mode, verdicts, when } = eventTable[name];
+    if (mode === "tell") expect([name, verdicts]).toEqual([name, []]);
     expect(new Set(verdicts).size, name).toBe(verdicts.length);
     expect(verdicts, name).not.toContain("proceed");
     expect(when, name).toMatch(/^\S.*[^.]$/);

@@ -33,7 +33,7 @@ const introduction = `# Events
 Everything that happens to a session or a message is an event, and sinks bound to events decide. Two kinds:
 
 - **ask**: somebody waits. The sinks are asked one after the other until one gives a verdict other than \`proceed\`; that verdict is carried out.
-- **tell**: nobody waits, and nothing can be changed. What a sink throws is logged under its name.
+- **tell**: nobody waits, and nothing can be changed. What a sink throws is logged under its name. Scripts are told in their turn ([scripts](scripts.md#events)).
 
 Native sinks may be bound to every event; scripts to those with **script**. *Not yet* means that the event is in the table, and this version of the server
 does not fire it: a binding to it is legal and is never asked. Which bindings are asked about what says a [rule](rules.md). The subject is what a

@@ -86,7 +86,7 @@ describe("the source", () => {
 
   test("has the imports this test reads: it does not look at nothing", () => {
     const dispatcher = files.find((file) => file.path === "src/events/dispatcher.ts")!;
-    expect(importsOf(dispatcher)).toContain("src/mail/message.ts");
+    expect(importsOf(dispatcher)).toContain("src/platform/clock.ts");
     expect(
       importsOf({
         path: "src/a/b.ts",

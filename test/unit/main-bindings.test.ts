@@ -239,6 +239,17 @@ describe("set", () => {
     expect(await seen()).toMatch(/^toml /);
   });
 
+  test("of a script's properties gives them to its runs and leaves sinks and what they remember alone", async () => {
+    await bindings.start([entry()]);
+    const first = String(await seen());
+    await set(script.id, { properties: { max: 20 } });
+    expect(live(script.id)).toMatchObject({ properties: { max: 20 }, overridden: ["properties"] });
+    expect(await seen()).toBe(first.replace(/1$/, "2"));
+    expect(closedSinks()).toEqual([]);
+    await set(script.id, {}, ["properties"]);
+    expect(live(script.id)!.properties).toEqual({});
+  });
+
   test("with properties the sink refuses leaves the former sink and what it remembers", async () => {
     await bindings.start([]);
     const { id } = await add();
@@ -251,7 +262,6 @@ describe("set", () => {
   test.each<readonly [why: string, id: string, fields: object, code: string, words: RegExp]>([
     ["the server's own", own.id, { enabled: false }, "binding.conflict", /the server's own handling, which stays/],
     ["an id nobody has", "sinks/none#onArrival", { enabled: false }, "binding.unknown", /no binding sinks\/none/],
-    ["properties of a script", script.id, { properties: { a: 1 } }, "binding.invalid", /a script has none/],
     ["the time of a script", script.id, { timeoutMs: 50 }, "binding.invalid", /a script has none/],
     ["a rule", script.id, { rule: "NOPE = x" }, "rule.syntax", /column 1/],
   ])("refuses %s, and with it the whole change", async (_why, id, fields, code, words) => {

@@ -1,4 +1,4 @@
 // A package.
-// ends: compile script.import
+// ends: compile script.package
 import "left-pad";
 export const onArrival = () => {};

@@ -1,3 +1,3 @@
 // An event that scripts do not handle.
 // ends: load script.exports
-export const onRcptTo = () => {};
+export const onCommand = () => {};

@@ -1,5 +1,5 @@
-// There are none.
-// ends: script.threw
+// Timers without end.
+// ends: script.action-limit
 export const onArrival = (mail) => {
   for (;;) setTimeout(() => {}, 0);
 };

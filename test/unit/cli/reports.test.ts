@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { formatBindings } from "../../../src/cli/bindings.ts";
 import { Progress } from "../../../src/cli/progress.ts";
-import { formatScripts, shortVersion } from "../../../src/cli/scripts.ts";
+import { shortVersion } from "../../../src/cli/script-places.ts";
+import { formatScripts } from "../../../src/cli/scripts.ts";
 import { formatDistance, formatTable } from "../../../src/cli/table.ts";
 import { plain } from "../../../src/cli/terminal.ts";
 import { formatRun, formatSummary } from "../../../src/cli/test-report.ts";

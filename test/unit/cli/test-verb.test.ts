@@ -3,8 +3,9 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { test as runTest, type TestFlags } from "../../../src/cli/test.ts";
-import type { TestResult } from "../../../src/cli/test-result.ts";
+import { test as runTest } from "../../../src/cli/test.ts";
+import type { TestFlags } from "../../../src/cli/test-flags.ts";
+import type { TestResult } from "../../../src/main-test-result.ts";
 import { runCommand, startCommand } from "../../support/command.ts";
 import { recordTerminal } from "../../support/terminal.ts";
 
@@ -391,8 +392,8 @@ describe("onarrival test", () => {
     [
       "an event scripts cannot handle",
       ["scripts/tag.ts", "mail/hello.eml"],
-      { event: "onConnect" },
-      "Scripts cannot handle onConnect: expected onArrival",
+      { event: "onCommand" },
+      "Scripts cannot handle onCommand: expected onConnect or onHelo or",
     ],
   ])("refuses %s", async (_why, args, flags, words) => {
     await expect(run(args, flags)).rejects.toMatchObject({

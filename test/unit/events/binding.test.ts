@@ -7,6 +7,7 @@ import {
   priorityDefault,
   priorityMax,
 } from "../../../src/events/binding.ts";
+import { parseRule } from "../../../src/events/rule.ts";
 import { faultOf } from "../../support/fault-of.ts";
 
 const native: Binding["target"] = { kind: "native", handler: () => undefined };
@@ -97,5 +98,19 @@ describe("checkBinding", () => {
     const fault = faultOf(() => checkBinding(binding(part)));
     expect(fault.code).toBe("binding.invalid");
     expect(fault.message).toMatch(words);
+  });
+});
+
+describe("a rule that asks too early", () => {
+  const rule = parseRule("SUBJECT = x*");
+  const early: Partial<Binding> = { event: "onConnect", target: script, source: "script", rule };
+  test.each<[why: string, part: Partial<Binding>, words: RegExp | null]>([
+    ["is no rule of a script", early, /^Cannot bind a to onConnect: "SUBJECT = x\*" never holds at onConnect/],
+    ["that an admin set over it is his to answer for", { ...early, overridden: ["rule"] }, null],
+    ["may be a native sink's, which was warned about", { ...early, source: "config", target: native }, null],
+    ["is none where the header is there", { ...early, event: "onHeaders" }, null],
+  ])("%s", (_why, part, words) => {
+    if (words === null) expect(() => checkBinding(binding(part))).not.toThrow();
+    else expect(() => checkBinding(binding(part))).toThrow(words);
   });
 });

@@ -1,14 +1,12 @@
 import { describe, expect, test } from "vitest";
-import type { Binding } from "../../../src/events/binding.ts";
 import { Dispatcher } from "../../../src/events/dispatcher.ts";
 import type { Observation } from "../../../src/events/observation.ts";
 import { parseRule } from "../../../src/events/rule.ts";
 import type { ScriptRunner } from "../../../src/events/script-runner.ts";
 import type { AnyHandler } from "../../../src/events/sink.ts";
 import { Revocable } from "../../../src/events/undo.ts";
-import { defer, discard, drop, proceed, refuse, settle, type Verdict } from "../../../src/events/verdict.ts";
+import { discard, drop, proceed, refuse, settle, type Verdict } from "../../../src/events/verdict.ts";
 import type { Message } from "../../../src/mail/message.ts";
-import { Fault } from "../../../src/platform/fault.ts";
 import { silentLog } from "../../../src/platform/log.ts";
 import { createBinding, createMessage } from "../../support/events.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
@@ -365,110 +363,6 @@ describe("observeSkip", () => {
     skips.length = 0;
     await ask();
     expect(skips).toEqual([...always.slice(0, 2), "once used-up", ...always.slice(2)]);
-  });
-});
-
-describe("ask with scripts", () => {
-  test("sends consecutive scripts in one hop and goes on behind them", async () => {
-    const hops: string[][] = [];
-    const { dispatcher } = createDispatcher({
-      run: async (_event, _message, steps) => {
-        hops.push(steps.map(({ binding }) => binding.id));
-        return steps.map(({ binding }) => ({ binding, verdict: proceed, fault: null }));
-      },
-    });
-    dispatcher.replaceBindings([
-      createBinding("onArrival", never, { id: "a", target: script, priority: 1 }),
-      createBinding("onArrival", never, { id: "b", target: script, priority: 2 }),
-      createBinding("onArrival", () => undefined, { priority: 3 }),
-      createBinding("onArrival", never, { id: "c", target: script, priority: 4 }),
-    ]);
-    await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") });
-    expect(hops).toEqual([["a", "b"], ["c"]]);
-  });
-
-  test("tests a rule again where a script before it changed what the rule looks at", async () => {
-    const ran: string[] = [];
-    const { dispatcher } = createDispatcher({
-      run: async (_event, message, steps, stopOnChange) => {
-        const outcomes = [];
-        for (const { binding } of steps) {
-          ran.push(binding.id);
-          outcomes.push({ binding, verdict: proceed, fault: null });
-          if (binding.id === "a") {
-            message.header = message.header.set("Subject", "now it is spam");
-            if (stopOnChange) break;
-          }
-        }
-        return outcomes;
-      },
-    });
-    dispatcher.replaceBindings([
-      createBinding("onArrival", never, { id: "a", target: script, priority: 1 }),
-      createBinding("onArrival", never, { id: "b", target: script, priority: 2, rule: parseRule("SUBJECT=*spam*") }),
-      createBinding("onArrival", never, { id: "c", target: script, priority: 3, rule: parseRule("SUBJECT=before") }),
-    ]);
-    await dispatcher.ask("onArrival", { message: createMessage("Subject: before\n\n") });
-    expect(ran).toEqual(["a", "b"]);
-  });
-
-  test("a script's fault meets its onFault, and its verdict ends the list", async () => {
-    const fault = new Fault("script.threw", "oops");
-    const { dispatcher } = createDispatcher({
-      run: async (_event, _message, steps) =>
-        steps.map(({ binding }) =>
-          binding.id === "a" ? { binding, verdict: proceed, fault } : { binding, verdict: defer("later"), fault: null },
-        ),
-    });
-    dispatcher.replaceBindings([
-      createBinding("onArrival", never, { id: "a", target: script, priority: 1, onFault: "proceed" }),
-      createBinding("onArrival", never, { id: "b", target: script, priority: 2 }),
-      createBinding("onArrival", never, { id: "c", priority: 3 }),
-    ]);
-    expect(await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({
-      kind: "defer",
-      by: "b",
-    });
-    expect(dispatcher.healthOf("a").lastFault).toBe(fault);
-  });
-
-  test("another version of a suspended script is asked at once, and late faults of the one before are not held against it", async () => {
-    const versions: unknown[] = [];
-    let finishLate: () => void = () => {};
-    const late = new Promise<void>((resolve) => (finishLate = resolve));
-    let waits = false;
-    const { dispatcher } = createDispatcher({
-      run: async (_event, _message, steps) => {
-        const { binding } = steps[0]!;
-        const isBad = binding.target === script;
-        versions.push(binding.target.kind === "script" && binding.target.version);
-        if (isBad && waits) await late;
-        return [{ binding, verdict: proceed, fault: isBad ? new Fault("script.threw", "oops") : null }];
-      },
-    });
-    const bind = (target: Binding["target"]) =>
-      dispatcher.replaceBindings([createBinding("onArrival", never, { id: "a", source: "script", target })]);
-    const ask = async () => await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") });
-    bind(script);
-    for (let i = 0; i < 9; i++) await ask();
-    waits = true;
-    const lateAsks = Array.from({ length: 20 }, ask);
-    waits = false;
-    await ask();
-    expect(dispatcher.healthOf("a").breaker).toBe("open");
-    bind({ kind: "script", version: "sha256:2" });
-    expect(dispatcher.healthOf("a").breaker).toBe("closed");
-    expect(await ask()).toMatchObject({ kind: "proceed" });
-    finishLate();
-    await Promise.all(lateAsks);
-    expect(await ask()).toMatchObject({ kind: "proceed" });
-    expect(versions.slice(-2)).toEqual(["sha256:2", "sha256:2"]);
-  });
-
-  test("a sandbox that is down is the first script's fault, not a lost message", async () => {
-    const { dispatcher } = createDispatcher();
-    dispatcher.replaceBindings([createBinding("onArrival", never, { target: script })]);
-    expect(await dispatcher.ask("onArrival", { message: createMessage("A: b\n\n") })).toMatchObject({ kind: "defer" });
   });
 });
 

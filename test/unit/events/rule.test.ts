@@ -346,6 +346,8 @@ describe("Rule", () => {
     ["a reverse-path before MAIL", "MAIL FROM=*", "onHelo", [/never holds at onHelo/]],
     ["a user before the greeting", "USER=*", "onConnect", [/never holds at onConnect/]],
     ["nobody before the greeting holds always", "USER=-", "onConnect", []],
+    ["a size before MAIL", "SIZE>1", "onHelo", [/never holds at onHelo: there is no SIZE yet/]],
+    ["the announced size behind MAIL", "SIZE>1", "onData", []],
     ["a verb where there is none", "VERB=RCPT", "onArrival", [/only protocol events/]],
     ["all of it at onArrival", "SUBJECT=*; RCPT TO=*; MAIL FROM=*; USER=*; EHLO=*; SIZE>1", "onArrival", []],
   ];
@@ -353,5 +355,28 @@ describe("Rule", () => {
     const given = parseRule(rule, event).warnings;
     expect(given).toHaveLength(warnings.length);
     for (const [i, words] of warnings.entries()) expect(given[i]).toMatch(words);
+  });
+});
+
+describe("neverHoldsAt", () => {
+  test.each<[why: string, rule: string, event: EventName, words: RegExp | null]>([
+    [
+      "a header before there is one",
+      "SUBJECT=x*",
+      "onConnect",
+      /^"SUBJECT=x\*" never holds at onConnect: there is no header yet$/,
+    ],
+    ["a recipient before RCPT", "RCPT TO=a@*; RCPT TO=b@*", "onMailFrom", /there is no RCPT TO yet/],
+    ["one of several conditions", "CLIENT=192.0.2.1; HEADER X-A=1", "onData", /"HEADER X-A=1" never holds at onData/],
+    ["a result before it is checked", "DMARC=fail", "onHeaders", /no result of DMARC yet/],
+    ["an alternative that can hold", "USER=-; USER=ann", "onConnect", null],
+    ["what is known", "CLIENT=192.0.2.1; LISTENER=mx", "onConnect", null],
+    ["what is announced", "SIZE>1", "onMailFrom", null],
+    ["the header when it is here", "SUBJECT=x", "onHeaders", null],
+    ["all of it behind that", "SUBJECT=x; DKIM=pass; RCPT TO=*", "onRoute", null],
+  ])("%s: %s at %s", (_why, rule, event, words) => {
+    const given = parseRule(rule).neverHoldsAt(event);
+    if (words === null) expect(given).toBeNull();
+    else expect(given).toMatch(words);
   });
 });

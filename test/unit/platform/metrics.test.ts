@@ -56,6 +56,35 @@ describe("Metrics", () => {
     expect(values.get("onarrival_process_cpu_seconds_total")).toBeGreaterThan(0);
   });
 
+  test("tells what became of scripts' runs, where somebody counts", async () => {
+    const values = await read(
+      new Metrics({
+        queue: () => ({ messages: 0, recipients: 0 }),
+        waiting: () => ({ running: 0, due: 0, held: 0 }),
+        scripts: () => ({ live: 1, broken: 0, suspended: 0 }),
+        tls: () => [],
+        runs: () => [
+          {
+            script: "scripts/a.ts",
+            verdicts: { proceed: 4, refuse: 1 },
+            faults: { "script.threw": 2 },
+            cpuMs: 1_500,
+            waitMs: 250,
+            heapKiBMax: 2,
+          },
+        ],
+      }),
+    );
+    expect(Object.fromEntries([...values].filter(([name]) => name.startsWith("onarrival_script_")))).toEqual({
+      'onarrival_script_verdicts_total{script="scripts/a.ts",verdict="proceed"}': 4,
+      'onarrival_script_verdicts_total{script="scripts/a.ts",verdict="refuse"}': 1,
+      'onarrival_script_faults_total{script="scripts/a.ts",code="script.threw"}': 2,
+      'onarrival_script_cpu_seconds_total{script="scripts/a.ts"}': 1.5,
+      'onarrival_script_wait_seconds_total{script="scripts/a.ts"}': 0.25,
+      'onarrival_script_heap_bytes_max{script="scripts/a.ts"}': 2_048,
+    });
+  });
+
   test("tells the same counters again when asked twice", async () => {
     const metrics = create();
     metrics.received.accepted = 7;

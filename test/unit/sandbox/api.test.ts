@@ -318,13 +318,13 @@ describe("Mail, what is not allowed", () => {
       "script.action-limit",
       "octets",
     ],
-    ["writing what is read only", "mail.id = 'x';", "script.threw", "only a getter"],
+    ["writing what is read only", "mail.id = 'x';", "script.action-invalid", "id cannot be set"],
     ["a misspelt property", "mail.subjct = 'x';", "script.threw", "not extensible"],
     ["a list is frozen", "mail.envelope.to.push('x@example.com');", "script.threw", "not extensible"],
     ["process", "process.env.HOME", "script.threw", "there is no process to see"],
-    ["fetch", "await fetch('http://127.0.0.1/')", "script.threw", "the network is not available"],
+    ["fetch", "await fetch('http://127.0.0.1/')", "grant.missing", "http"],
     ["Buffer", "Buffer.from('x')", "script.threw", "Uint8Array"],
-    ["setTimeout", "await new Promise((r) => setTimeout(r, 1))", "script.threw", "nothing to wait for"],
+    ["setInterval", "setInterval(() => {}, 1)", "script.threw", "use setTimeout"],
   ])("%s", async (_why, body, code, words) => {
     const result = await run(body);
     expect(result.fault).toMatchObject({ code, message: expect.stringContaining(words) });
@@ -461,11 +461,11 @@ describe("Mail.appendText", () => {
 
   it.each([
     [
-      "Latin-1 becomes UTF-8",
+      "Latin-1 becomes UTF-8 where it lacks a letter",
       "Content-Type: text/plain; charset=iso-8859-1; format=flowed\nContent-Transfer-Encoding: 8bit",
       Buffer.from("caf\xe9", "latin1"),
-      "ÿ",
-      "café\r\n\r\nÿ",
+      "€",
+      "café\r\n\r\n€",
       "text/plain; charset=utf-8; format=flowed",
     ],
     [
@@ -518,8 +518,6 @@ describe("Mail.appendText", () => {
   });
 
   it.each([
-    ["no body", "Content-Type: text/plain\n"],
-    ["a part without a body", "Content-Type: multipart/mixed; boundary=x\n\n--x\n--x--\n"],
     ["no plain part", "Content-Type: text/html\n\n<p>x</p>\n"],
     [
       "signed",

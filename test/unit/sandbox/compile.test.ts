@@ -117,7 +117,14 @@ describe("compileScript", () => {
       "scripts/a.js:1:16",
       "part of Node",
     ],
-    ["a package", "a.ts", 'import "@scope/left-pad";\n', "script.import", "scripts/a.ts:1:8", "npm packages"],
+    [
+      "a package",
+      "a.ts",
+      'import "@scope/left-pad";\n',
+      "script.package",
+      "scripts/a.ts:1:8",
+      "not allowed: add it to packages",
+    ],
     ["a URL", "a.ts", 'import "https://example.com/x.js";\n', "script.import", "scripts/a.ts:1:8", "URL"],
     ["outside", "a.ts", 'import "../secret.ts";\n', "script.import", "scripts/a.ts:1:8", "outside"],
     [

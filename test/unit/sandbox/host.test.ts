@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { stopCompiler } from "../../../sandbox/compile.ts";
 import { Sandbox, type SandboxOptions } from "../../../sandbox/host.ts";
+import { noCalls } from "../../../sandbox/host-call.ts";
 import { type CompiledScript, defaultLimits, type SandboxNotice, ScriptFaultError } from "../../../sandbox/protocol.ts";
 import { createScriptFolder, mailInputOf, messageOf, runOn, type ScriptFolder, stepOf } from "../../support/scripts.ts";
 
@@ -37,7 +38,7 @@ async function start(
 async function startWith(text: string, options: Partial<SandboxOptions> = {}) {
   const script = await folder.compile(text);
   const started = await start(options);
-  await started.sandbox.load(script, limits);
+  await started.sandbox.load(script, { ...limits, ...options.limits });
   return { ...started, script };
 }
 
@@ -69,8 +70,8 @@ describe("Sandbox", () => {
     ["a misspelt handler", "export const onarrival = () => {};", "did you mean onArrival?"],
     [
       "a handler of another event",
-      "export const onArrival = () => {}; export const onRcptTo = () => {};",
-      "scripts handle onArrival in this version",
+      "export const onArrival = () => {}; export const onCommand = () => {};",
+      "onCommand",
     ],
     ["a handler that is no function", "export const onArrival = 1;", "onArrival is a function, not a number"],
     ["a rule that is no text", "export const rule = []; export const onArrival = () => {};", "not an array"],
@@ -87,13 +88,13 @@ describe("Sandbox", () => {
       '"defer", "proceed"',
     ],
     ["an enabled that is a text", 'export const enabled = "no"; export const onArrival = () => {};', "true or false"],
-    [
-      "grants",
-      "export const grants = { kv: true }; export const onArrival = () => {};",
-      "not supported by this version",
-    ],
+    ["grants nobody knows", "export const grants = { disk: true }; export const onArrival = () => {};", "disk"],
     ["split", "export const split = true; export const onArrival = () => {};", "not supported by this version"],
-    ["a default export with email()", "export default { async email() {} };", "not supported by this version"],
+    [
+      "a worker and a handler of the same event",
+      "export default { async email() {} }; export const onArrival = () => {};",
+      "onArrival",
+    ],
     ["another default export", "export default () => {};", "export const onArrival"],
   ])("refuses exports: %s", async (_why, text, words) => {
     const { sandbox } = await shared();
@@ -253,8 +254,8 @@ describe("Sandbox, when a process dies", () => {
 
   it("kills one that takes too much memory, and blames what it was at", async () => {
     const { sandbox, script, notices } = await startWith(
-      "export const onArrival = () => { const until = Date.now() + 4_000; while (Date.now() < until); };",
-      { rssMiBMax: 5 },
+      "const kept = []; export const onArrival = () => { for (;;) if (kept.length < 400) kept.push(new Uint8Array(1_048_576).fill(1)); };",
+      { rssMiBMax: 256, limits: { heapMiB: 1_024 } },
     );
     const { steps } = await runOn(sandbox, message, [stepOf(script.version, { cpuMs: 4_500 })]);
     expect(steps[0]!.fault).toMatchObject({ code: "script.heap-limit" });
@@ -354,7 +355,14 @@ describe("Sandbox beside a process that lies", () => {
     ["half a frame, then death", "raw(Buffer.from([40, 0, 0, 0, 30])); setTimeout(() => process.exit(1), 10);", "died"],
     ["a closed channel", "channel.destroy(); setInterval(() => {}, 1000);", "died"],
   ])("is not hurt by %s", async (_why, answer, how) => {
-    const script: CompiledScript = { name: "scripts/x.ts", version: "sha256:x", code: "", sourceMap: "", inputs: [] };
+    const script: CompiledScript = {
+      name: "scripts/x.ts",
+      version: "sha256:x",
+      code: "",
+      sourceMap: "",
+      inputs: [],
+      sources: {},
+    };
     const { sandbox, notices } = await start({ childFile: await fakeChild(answer) });
     await sandbox.load(script);
     const { steps } = await runOn(sandbox, message, [stepOf(script.version, { wallMs: 200 })]);
@@ -384,7 +392,14 @@ describe("Sandbox beside a process that lies", () => {
       'frame({ t: "need", id: head.id }); } else if (head.t === "octets") { frame({ t: "need", id: head.id });',
     ],
   ])("does not fetch octets without end for one that asks %s", async (_why, answer) => {
-    const script: CompiledScript = { name: "scripts/x.ts", version: "sha256:x", code: "", sourceMap: "", inputs: [] };
+    const script: CompiledScript = {
+      name: "scripts/x.ts",
+      version: "sha256:x",
+      code: "",
+      sourceMap: "",
+      inputs: [],
+      sources: {},
+    };
     const { sandbox } = await start({ childFile: await fakeChild(answer) });
     await sandbox.load(script);
     const octets = vi.fn(async () => message);
@@ -392,15 +407,24 @@ describe("Sandbox beside a process that lies", () => {
       event: "onArrival",
       steps: [stepOf(script.version)],
       mail: mailInputOf(message),
+      subject: {},
       stopOnChange: false,
       octets,
+      calls: noCalls,
     });
     expect(steps[0]!.fault?.code).toBe("script.died");
     expect(octets.mock.calls.length).toBeLessThan(3);
   });
 
   it("does without the texts of a message that a process was stuck in, and blames no script", async () => {
-    const script: CompiledScript = { name: "scripts/x.ts", version: "sha256:x", code: "", sourceMap: "", inputs: [] };
+    const script: CompiledScript = {
+      name: "scripts/x.ts",
+      version: "sha256:x",
+      code: "",
+      sourceMap: "",
+      inputs: [],
+      sources: {},
+    };
     const answer =
       'if (head.unreadable) frame({ t: "done", id: head.id, steps: [{ ...step, defects: ["unreadable"] }] }); else frame({ t: "at", id: head.id, step: 0, parsing: true });';
     const { sandbox, notices } = await start({ childFile: await fakeChild(answer) });

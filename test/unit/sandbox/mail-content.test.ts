@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { canAppendText, editBody } from "../../../sandbox/body-edit.ts";
+import { editBody } from "../../../sandbox/body-edit.ts";
 import { answerAddresses, answerWords } from "../../../sandbox/field-answers.ts";
 import { MailContent } from "../../../sandbox/mail-content.ts";
 import { mailInputOf, messageOf } from "../../support/scripts.ts";
@@ -13,7 +13,7 @@ const wallMsMax = 2_500;
 async function read(octets: Buffer) {
   const content = new MailContent(octets);
   await content.parse();
-  const structure = JSON.parse(content.structure(() => canAppendText(content))) as {
+  const structure = JSON.parse(content.structure()) as {
     attachments: { fileName?: string; contentType: string }[];
   };
   for (const part of content.attachments.values()) content.content(part);
@@ -125,6 +125,7 @@ describe("answerAddresses and answerWords", () => {
 });
 
 describe("editBody", () => {
+  const bye = { op: "appendText", text: "bye", wrap: false } as const;
   const line = fc.constantFrom(
     "--a",
     "--a--",
@@ -146,7 +147,12 @@ describe("editBody", () => {
         const content = new MailContent(octets);
         const mail = mailInputOf(octets);
         const fields = mail.fields.map((_, index) => index);
-        const edited = editBody(content, { removed: [...content.attachments.keys()], appended: "bye" }, fields, mail);
+        const edited = editBody(
+          content,
+          [...[...content.attachments.keys()].map((part) => ({ op: "remove", part }) as const), bye],
+          fields,
+          mail,
+        );
         const bodyLength = octets.length - content.tree.root.bodyStart;
         let last = 0;
         const pieces: Uint8Array[] = [octets.subarray(0, content.tree.root.bodyStart)];
@@ -181,7 +187,7 @@ describe("real messages", () => {
       const mail = mailInputOf(octets);
       const { splices } = editBody(
         content,
-        { removed: [], appended: "" },
+        [],
         mail.fields.map((_, index) => index),
         mail,
       );

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { noCalls } from "../../../sandbox/host-call.ts";
 import type { RunRequest } from "../../../sandbox/protocol.ts";
 import { checkMessage, checkSteps, ProtocolError } from "../../../sandbox/validate.ts";
 import { mailInputOf, messageOf, stepOf } from "../../support/scripts.ts";
@@ -9,8 +10,10 @@ const request: RunRequest = {
   event: "onArrival",
   steps: [stepOf("sha256:1", { actionsMax: 3, logLinesMax: 2, logLineOctetsMax: 10 }), stepOf("sha256:2")],
   mail: mailInputOf(octets),
+  subject: {},
   stopOnChange: false,
   octets: async () => octets,
+  calls: noCalls,
 };
 
 const good = {

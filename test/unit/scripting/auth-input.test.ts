@@ -11,9 +11,9 @@ import type { AuthFacts } from "../../../src/mail/auth-facts.ts";
 import { Message } from "../../../src/mail/message.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import { silentLog } from "../../../src/platform/log.ts";
-import { LastGood } from "../../../src/scripting/last-good.ts";
 import { ScriptRegistry } from "../../../src/scripting/registry.ts";
 import { createScriptRunner } from "../../../src/scripting/runner.ts";
+import { VersionStore } from "../../../src/scripting/versions.ts";
 import { nothingPassed } from "../../support/rule-facts.ts";
 import { createSampleMessage } from "../../support/sample-message.ts";
 
@@ -40,7 +40,7 @@ beforeAll(async () => {
   const scripts = createScriptRunner({ sandbox, limits: defaultLimits, log: silentLog });
   dispatcher = new Dispatcher({ log: silentLog, clock: systemClock, scripts });
   registry = new ScriptRegistry({
-    lastGood: new LastGood(join(place, "last-good")),
+    versions: new VersionStore({ folder: join(place, "versions"), versionsMax: () => 100, log: silentLog }),
     folder,
     sandbox,
     limits: defaultLimits,

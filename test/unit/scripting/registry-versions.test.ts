@@ -8,8 +8,8 @@ import { type CompiledScript, defaultLimits, type ScriptExports } from "../../..
 import { Dispatcher } from "../../../src/events/dispatcher.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import { silentLog } from "../../../src/platform/log.ts";
-import { LastGood } from "../../../src/scripting/last-good.ts";
 import { ScriptRegistry } from "../../../src/scripting/registry.ts";
+import { VersionStore } from "../../../src/scripting/versions.ts";
 
 let folder: string;
 let registry: ScriptRegistry;
@@ -35,7 +35,7 @@ beforeEach(() => {
     scripts: { run: () => Promise.reject(new Error("nothing is run")) },
   });
   registry = new ScriptRegistry({
-    lastGood: new LastGood(join(folder, "..", "last-good")),
+    versions: new VersionStore({ folder: join(folder, "..", "versions"), versionsMax: () => 100, log: silentLog }),
     folder,
     limits: defaultLimits,
     clock: systemClock,

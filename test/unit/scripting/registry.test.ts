@@ -9,9 +9,10 @@ import { defaultLimits } from "../../../sandbox/protocol.ts";
 import { Dispatcher } from "../../../src/events/dispatcher.ts";
 import { systemClock } from "../../../src/platform/clock.ts";
 import { silentLog } from "../../../src/platform/log.ts";
-import { LastGood } from "../../../src/scripting/last-good.ts";
-import { ScriptRegistry, type ScriptState } from "../../../src/scripting/registry.ts";
+import { ScriptRegistry } from "../../../src/scripting/registry.ts";
 import { createScriptRunner } from "../../../src/scripting/runner.ts";
+import type { ScriptState } from "../../../src/scripting/script-state.ts";
+import { VersionStore } from "../../../src/scripting/versions.ts";
 import { createMessage } from "../../support/events.ts";
 
 let sandbox: Sandbox;
@@ -49,7 +50,7 @@ async function start(files: Readonly<Record<string, string>>): Promise<void> {
     scripts: createScriptRunner({ sandbox, limits: defaultLimits, log: silentLog }),
   });
   registry = new ScriptRegistry({
-    lastGood: new LastGood(join(folder, "..", "last-good")),
+    versions: new VersionStore({ folder: join(folder, "..", "versions"), versionsMax: () => 100, log: silentLog }),
     folder,
     sandbox,
     limits: defaultLimits,
@@ -152,16 +153,20 @@ describe("ScriptRegistry", () => {
     await start({ "a.ts": tagging("one"), "b.ts": "export const onArrival = () => {};\n" });
     const { version } = state()!.live!;
     await registry.stop();
-    const kept = join(folder, "..", "last-good");
-    expect(readdirSync(kept).sort()).toEqual(["scripts%2Fa.ts.json", "scripts%2Fb.ts.json"]);
-    writeFileSync(join(kept, "scripts%2Fb.ts.json"), "{ half of a fi");
+    const kept = join(folder, "..", "versions");
+    expect(readdirSync(kept).sort()).toEqual(["scripts%2Fa.ts", "scripts%2Fb.ts"]);
+    const [file] = readdirSync(join(kept, "scripts%2Fb.ts")).filter((name) => name !== "history.json");
+    writeFileSync(join(kept, "scripts%2Fb.ts", file!), "{ half of a fi");
     await start({ "a.ts": "nonsense here\n", "b.ts": "nonsense too\n" });
     expect(state()).toMatchObject({ live: { version }, broken: { code: "script.compile" } });
     expect(state("scripts/b.ts")).toMatchObject({ live: null, broken: { code: "script.compile" } });
     expect(await tag()).toBe("one");
     rmSync(join(folder, "a.ts"));
-    await until(() => readdirSync(kept).length === 1);
-    expect(readdirSync(kept)).toEqual(["scripts%2Fb.ts.json"]);
+    await until(() => registry.states().length === 1);
+    await registry.stop();
+    // A script of that name that is made anew is another one.
+    await start({ "a.ts": "nonsense again\n" });
+    expect(state()).toMatchObject({ live: null, broken: { code: "script.compile" } });
   });
 
   test("a script that never was good is bound broken, and stops no mail", async () => {

@@ -1,9 +1,9 @@
 /** What of a result is compared with an expectation, and how a difference is told. */
 import { expect, test } from "vitest";
-import { formatDifferences } from "../../../src/cli/test-report.ts";
-import { compare, expectationOf, stableResult } from "../../../src/cli/test-result.ts";
-import { plainOutput } from "../../support/terminal.ts";
-import { testResult } from "../../support/test-result.ts";
+import { formatDifferences } from "../../src/cli/test-report.ts";
+import { compare, expectationOf, stableResult } from "../../src/main-test-result.ts";
+import { plainOutput } from "../support/terminal.ts";
+import { testResult } from "../support/test-result.ts";
 
 const where = { expectFile: "cases/a.expected.json", cwd: "/site" };
 

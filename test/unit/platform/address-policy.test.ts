@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { comparableAddress, objectionTo } from "../../../src/outbound/address-policy.ts";
+import { comparableAddress, objectionTo } from "../../../src/platform/address-policy.ts";
 
 describe("objectionTo", () => {
   test.each<[why: string, last: string, next: string, kind: string]>([

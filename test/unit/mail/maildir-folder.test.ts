@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { folderPath, parseFolder } from "../../../src/outbound/maildir-folder.ts";
+import { folderPath, parseFolder } from "../../../src/mail/maildir-folder.ts";
 import { faultOf } from "../../support/fault-of.ts";
 
 describe("parseFolder", () => {

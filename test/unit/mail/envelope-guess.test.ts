@@ -1,6 +1,6 @@
 /** The envelope read from a header, however odd the header is. */
 import { describe, expect, test } from "vitest";
-import { findMailboxes, guessRecipients, guessReversePath } from "../../../src/cli/envelope-guess.ts";
+import { findMailboxes, guessRecipients, guessReversePath } from "../../../src/mail/envelope-guess.ts";
 import { splitMessage } from "../../../src/mail/header.ts";
 import { formatMailbox } from "../../../src/mail/mailbox.ts";
 import { formatReversePath } from "../../../src/mail/path.ts";
