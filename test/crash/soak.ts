@@ -65,7 +65,7 @@ export async function runSoak({
       "sandbox process killed",
       () => {
         for (const { pid, command } of processesBelow(site.pid))
-          if (/sandbox\/child/.test(command)) process.kill(pid, "SIGKILL");
+          if (/sandbox[^ ]*\/child\./.test(command)) process.kill(pid, "SIGKILL");
       },
     ],
     ["reload", () => process.kill(site.pid, "SIGHUP")],
